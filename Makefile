@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make help` lists the targets. The native library, both wasm variants and the Emscripten and WASI builds compile the
+# same files; what differs is one variable of flags each. Everything that is built lies under build/ and js/.
+
+config ?= release
+
+core    := attn check mask plan run tile_f32 softmax source dropout partials rng memory
+exports := attn_plan_init attn_run attn_partials_merge attn_partials_finish attn_convert attn_memory_base \
+           attn_heap_init attn_heap_extend attn_heap_alloc attn_heap_free attn_heap_shortfall attn_heap_used
+fuzzers := attn
+
+warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas
+every    := -std=c11 -ffp-contract=off $(warnings) $(if $(CI),-Werror) -Isrc
+
+.DELETE_ON_ERROR:
+.PHONY: build help test test-c test-nodes fuzz demo bench check format emscripten wasi wasm native clean
+
+build: js/abi.js js/binary-base.js js/binary-relaxed.js build/tests/bits-base.wasm build/tests/bits-relaxed.wasm native
+
+help:
+	@echo 'make build         the library, both wasm variants and the files generated from them'
+	@echo 'make test          C, Node and browser tests (CHROMIUM=path names a browser)'
+	@echo 'make demo          serves the demo on localhost (PORT=n)'
+	@echo 'make bench         measures speed'
+	@echo 'make check         sanitizers, a short fuzz run, formatting, lint and types'
+	@echo 'make test-nodes    the Node tests on Node 20, 24 and 26 from npm'
+	@echo 'make emscripten    the library and the C tests with emcc'
+	@echo 'make wasi          the library and the C tests for WASI'
+	@echo 'make format        lays out the C sources as `make check` wants them'
+	@echo 'make clean         removes what was built'
+	@echo
+	@echo 'config=release|debug|sanitize|fuzz    how C is compiled (sanitize and fuzz: native code only)'
+	@echo 'TOOLCHAIN=native|npm                  which clang builds the wasm; CLANG and WASI_SDK_PATH are honoured'
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci
+	@touch $@
+
+# ---- WebAssembly: one batch of commands for whichever clang there is; tools/clang.mjs skips what is up to date ----
+
+tune_release := -O3 -fno-vectorize -fno-slp-vectorize -fno-unroll-loops
+tune_debug   := -O1 -g
+wasm_base    := --target=wasm32 $(every) -msimd128 -mbulk-memory $(or $(tune_$(config)),$(tune_release))
+wasm_relaxed := $(wasm_base) -mrelaxed-simd
+wasm_link    := --no-entry --stack-first -z stack-size=65536 --gc-sections $(if $(filter debug,$(config)),,--strip-all)
+
+# $(call compile,flags,source,object) and $(call link,variant,flags,objects of the variant,module)
+compile = 'clang $(1) -MMD -c $(2) -o $(3)'
+link    = 'wasm-ld $(wasm_link) $(2) $(3:%=build/wasm/$(1)/%.o) -o $(4)'
+jobs_of = $(foreach f,$(core) wasm,$(call compile,$(wasm_$(1)),src/$(f).c,build/wasm/$(1)/$(f).o)) \
+          $(foreach f,cases bits,$(call compile,$(wasm_$(1)),tests/$(f).c,build/wasm/$(1)/$(f).o)) \
+          $(call link,$(1),--import-memory $(exports:%=--export=%),$(core) wasm,js/$(1).wasm) \
+          $(call link,$(1),--export-all,$(core) cases bits,build/tests/bits-$(1).wasm)
+abi_job = $(call compile,$(wasm_base),build/abi.c,build/wasm/base/abi.o) \
+          $(call link,base,--export=abi_values --export=attn_status_string --export=attn_field_string,$(core) abi,build/abi.wasm)
+
+wasm: build/abi.c node_modules/.package-lock.json
+	@printf '%s\n' $(call jobs_of,base) $(call jobs_of,relaxed) $(abi_job) | node tools/clang.mjs
+
+js/base.wasm js/relaxed.wasm build/abi.wasm build/tests/bits-base.wasm build/tests/bits-relaxed.wasm: wasm
+	@:
+build/abi.c: src/attn.h tools/abi.mjs
+	@mkdir -p $(@D)
+	node tools/abi.mjs src/attn.h > $@
+js/abi.js: build/abi.wasm
+	node tools/abi.mjs src/attn.h $< > $@
+js/binary-%.js: js/%.wasm tools/embed.mjs
+	node tools/embed.mjs $< > $@
+
+# ---- Native code, and Emscripten, whose compiler stands in for cc ----
+
+native_release    := -O2
+native_debug      := -O0 -g
+native_sanitize   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+native_fuzz       := $(native_sanitize) -fsanitize=fuzzer-no-link
+native_emscripten := -O2 -msimd128 -sWASM_ASYNC_COMPILATION=0 -sNODERAWFS -sALLOW_MEMORY_GROWTH
+
+out   := build$(patsubst %,/%,$(filter-out release,$(config)))
+flags  = $(every) $(native_$(config)) $(CFLAGS)
+ifeq ($(config),emscripten)
+  CC  := emcc
+  AR  := emar
+  exe := .cjs
+  run := node
+  export NODE_PATH := $(wildcard /usr/share/nodejs)
+endif
+
+# $(call say,command) shows the program and what it makes; V=1 the whole command.
+say = $(if $(V),,@echo '  $(firstword $(1)) $@'; )$(1)
+
+native: $(out)/libattn.a $(out)/tests/bits$(exe)
+
+$(out)/%.o: %.c $(out)/flags
+	@mkdir -p $(@D)
+	$(call say,$(CC) $(flags) -MMD -MP -c $< -o $@)
+$(out)/libattn.a: $(core:%=$(out)/src/%.o)
+	@rm -f $@
+	$(call say,$(AR) rcs $@ $^)
+$(out)/tests/test$(exe): $(out)/tests/test.o $(out)/src/reference.o
+$(out)/tests/bits$(exe): $(out)/tests/bits.o
+$(fuzzers:%=$(out)/tests/fuzz_%): $(out)/tests/fuzz_%: $(out)/tests/fuzz_%.o $(fuzz_driver)
+$(out)/tests/test$(exe) $(out)/tests/bits$(exe) $(fuzzers:%=$(out)/tests/fuzz_%): $(out)/tests/cases.o $(out)/libattn.a
+	$(call say,$(CC) $(flags) $(filter %.o,$^) $(out)/libattn.a -lm -o $@)
+
+# Other flags or another compiler: everything again.
+$(out)/flags: always
+	@mkdir -p $(@D)
+	@echo '$(CC) $(flags)' | cmp -s - $@ || echo '$(CC) $(flags)' > $@
+always:
+-include $(wildcard $(out)/src/*.d $(out)/tests/*.d)
+
+# ---- What is done with them ----
+
+node_test  = --test --test-reporter=spec tests/*.test.js tests/browser/*.test.js
+# $(call need,program,package) stops with the name of what is missing
+need       = @command -v $(1) > /dev/null || { echo 'make $@ needs $(1) (Debian: apt-get install $(2))'; exit 1; }
+
+test: build test-c
+	node $(node_test)
+
+test-c: $(out)/tests/test$(exe)
+	$(run) $<
+
+demo: build
+	@PORT=$(PORT) node tools/serve.mjs
+
+bench: build
+	node bench/bench.js
+
+check: node_modules/.package-lock.json
+	$(MAKE) config=sanitize test-c
+	$(MAKE) config=fuzz fuzz
+	$(call need,clang-format,clang-format)
+	clang-format --dry-run -Werror $(wildcard src/*.[ch] tests/*.[ch])
+	node_modules/.bin/eslint .
+	node_modules/.bin/tsc --noEmit --strict --target es2022 --lib esnext,dom --module nodenext tests/types.test.ts
+
+format:
+	clang-format -i $(wildcard src/*.[ch] tests/*.[ch])
+
+emscripten:
+	$(call need,emcc,emscripten)
+	$(MAKE) config=emscripten native test-c
+
+wasi_flags = --target=wasm32-wasip1 $(every) -O2 -msimd128
+wasi_jobs  = $(foreach f,$(core:%=src/%) src/reference tests/cases tests/test,$(call compile,$(wasi_flags),$(f).c,build/wasi/$(f).o)) \
+             'wasm-ld -r $(core:%=build/wasi/src/%.o) -o build/wasi/attn.o' \
+             'clang --target=wasm32-wasip1 $(core:%=build/wasi/src/%.o) build/wasi/src/reference.o build/wasi/tests/cases.o \
+              build/wasi/tests/test.o -lm -Wl,-z,stack-size=1048576 -o build/wasi/test.wasm'
+wasi: node_modules/.package-lock.json
+	@printf '%s\n' $(wasi_jobs) | node tools/clang.mjs
+	node tools/wasi.mjs build/wasi/test.wasm
+
+# Node's releases as npm carries them; only the one without relaxed SIMD by default needs the flag.
+platform = $(shell node -p 'process.platform + "-" + process.arch')
+build/nodes/node_modules/.package-lock.json: Makefile
+	npm install --prefix build/nodes --ignore-scripts --no-audit --no-fund \
+	  $(foreach v,20 24 26,node$(v)@npm:node-$(platform)@$(v))
+	@touch $@
+test-nodes: build build/nodes/node_modules/.package-lock.json
+	build/nodes/node_modules/node20/bin/node --experimental-wasm-relaxed-simd $(node_test)
+	build/nodes/node_modules/node24/bin/node $(node_test)
+	build/nodes/node_modules/node26/bin/node $(node_test)
+
+clean:
+	rm -rf build js/abi.js js/binary-base.js js/binary-relaxed.js js/base.wasm js/relaxed.wasm

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What `make check` asks of JavaScript: mistakes, not formatting.
+
+import js from '@eslint/js';
+import globals from 'globals';
+
+export default [
+  { ignores: ['build/', '**/node_modules/', 'js/abi.js', 'js/binary-*.js', '**/*.ts'] },
+  js.configs.recommended,
+  {
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    rules: {
+      eqeqeq: 'error',
+      'no-var': 'error',
+      'prefer-const': 'error',
+      'no-unused-vars': ['error', { ignoreRestSiblings: true }],
+    },
+  },
+  // The package runs in browsers, workers and Node: it may use what all of them have.
+  { files: ['js/**'], languageOptions: { globals: globals['shared-node-browser'] } },
+  { files: ['web-demo/**'], languageOptions: { globals: globals.browser } },
+  { files: ['tests/**', 'tools/**', 'bench/**', 'examples/**', '*.js'], languageOptions: { globals: globals.nodeBuiltin } },
+  { files: ['tests/browser/**'], languageOptions: { globals: { ...globals.browser, ...globals.nodeBuiltin } } },
+];

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * attn.h - masked attention on the CPU: the one public header, and the manual.
+ *
+ *     output = softmax(scaling * Q K^T + masks) V
+ *
+ * with grouped-query heads, additive and boolean masks, causal order, windows, key lengths, sparse masks
+ * with weights, soft capping, ALiBi, attention sinks and dropout. Nothing of size q_len x k_len exists
+ * unless the caller asks for weights, scores or the dropout mask.
+ *
+ * A complete program (one batch, 8 query heads on 2 key-value heads, causal):
+ *
+ *     #include "attn.h"
+ *     #include <stdlib.h>
+ *
+ *     int attend(const float *q, const float *k, const float *v, float *out) {
+ *         struct attn_problem problem;
+ *         struct attn_result result = {0};
+ *         struct attn_plan plan;
+ *         attn_problem_init(&problem, 1, 8, 2, 2, 512, 512, 64, 64);
+ *         problem.queries.data = q;              // [1, 8, 512, 64]
+ *         problem.keys.data = k;                 // [1, 2, 512, 64]
+ *         problem.values.data = v;               // [1, 2, 512, 64]
+ *         problem.causal = 1;
+ *         attn_result_init(&result, &problem);
+ *         result.output = out;                   // [1, 512, 8, 64]
+ *         enum attn_status status = attn_plan_init(&plan, &problem, &result);
+ *         if (status != ATTN_OK) return status;  // plan.field names the offending field
+ *         void *workspace = malloc(plan.workspace_bytes);
+ *         if (!workspace) return 1;
+ *         status = attn_run(&plan, &problem, &result, workspace, plan.workspace_bytes, 0, plan.jobs);
+ *         free(workspace);
+ *         return status;
+ *     }
+ *
+ * Ownership: the library allocates nothing, keeps no state and stores no pointer beyond a call; every
+ * array belongs to the caller. Threads: any number of threads may run disjoint job ranges of one plan at
+ * the same time, each with a workspace of its own; the results do not depend on the split.
+ *
+ * Words used throughout, always in this order:
+ *     batch, heads (of queries), key_heads, value_heads, q_len, k_len, dim (of queries and keys), value_dim.
+ * Query head h reads key head h / (heads / key_heads) and value head h / (heads / value_heads).
+ *
+ * Positions: key j stands at key_offset + j; query i stands at query_offset + i, where the query offset
+ * defaults to key_offset + k_len - q_len (the last query sees the last key; what decoding needs).
+ */
+#ifndef ATTN_H
+#define ATTN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Status codes; the numbers are frozen. Errors leave every output untouched. */
+enum attn_status {
+    ATTN_OK = 0,
+    ATTN_ERROR_NULL = -1,      /* a required pointer is NULL */
+    ATTN_ERROR_DTYPE = -2,     /* an element type this field does not take */
+    ATTN_ERROR_SIZE = -3,      /* a size, or a product of sizes, overflows */
+    ATTN_ERROR_SHAPE = -4,     /* strides or dimensions reach beyond `capacity`, or do not fit the problem */
+    ATTN_ERROR_HEADS = -5,     /* heads is not divisible by key_heads, value_heads or the mask's heads */
+    ATTN_ERROR_VALUE = -6,     /* a parameter outside its range (not finite, negative, unknown enumerator) */
+    ATTN_ERROR_INDEX = -7,     /* an index array (key lengths, CSR) holds a value out of range or out of order */
+    ATTN_ERROR_WORKSPACE = -8, /* workspace too small or not aligned to ATTN_ALIGNMENT */
+    ATTN_ERROR_JOBS = -9       /* job range outside the plan, or the plan was made for another problem */
+};
+
+/* The field a status speaks of. */
+enum attn_field {
+    ATTN_FIELD_NONE,
+    ATTN_FIELD_SHAPE, /* batch, heads, ... as a whole */
+    ATTN_FIELD_QUERIES,
+    ATTN_FIELD_KEYS,
+    ATTN_FIELD_VALUES,
+    ATTN_FIELD_ATTENTION_MASK,
+    ATTN_FIELD_QUERY_OFFSETS,
+    ATTN_FIELD_KEY_OFFSET,
+    ATTN_FIELD_KEY_LENGTHS,
+    ATTN_FIELD_SCALING,
+    ATTN_FIELD_SOFTCAP,
+    ATTN_FIELD_ALIBI_SLOPES,
+    ATTN_FIELD_SINKS,
+    ATTN_FIELD_SPARSE_MASK,
+    ATTN_FIELD_DROPOUT,
+    ATTN_FIELD_DROPOUT_MASK,
+    ATTN_FIELD_OUTPUT,
+    ATTN_FIELD_WEIGHTS,
+    ATTN_FIELD_SCORES,
+    ATTN_FIELD_PARTIALS,
+    ATTN_FIELD_WORKSPACE,
+    ATTN_FIELD_JOBS
+};
+
+const char *attn_status_string(enum attn_status status); /* a sentence without a full stop */
+const char *attn_field_string(enum attn_field field);    /* the field's name as spelt below */
+
+enum attn_dtype {
+    ATTN_FLOAT32,
+    ATTN_FLOAT16,  /* IEEE 754 binary16 */
+    ATTN_BFLOAT16, /* the upper half of a float32 */
+    ATTN_BOOL      /* one byte, 0 = false, anything else = true */
+};
+
+#define ATTN_ALIGNMENT 64 /* bytes, of the workspace */
+
+/* A strided tensor [batch, heads, rows, columns]. Initialise with {0}: fields may be appended (a page
+ * table, scales). Strides are in elements; 0 repeats one element along that dimension. */
+struct attn_tensor {
+    const void *data;
+    enum attn_dtype dtype;
+    size_t batch_stride, head_stride, row_stride;
+    size_t column_stride; /* 1; masks also take 0 */
+    size_t capacity;      /* elements readable from data */
+};
+
+/* Sparse mask over (query, key) pairs: weight 0 = not kept, w > 0 = kept with weight w.
+ * ATTN_MASK_NONE (no sparse masking) is dense attention. */
+enum attn_mask_kind {
+    ATTN_MASK_NONE,
+    ATTN_MASK_DENSE, /* weights [batch, heads, q_len, k_len] */
+    ATTN_MASK_CSR    /* row r = (batch * heads + head) * q_len + query keeps indices[ptr[r] .. ptr[r + 1]) */
+};
+
+struct attn_mask {
+    enum attn_mask_kind kind;
+    size_t batch;            /* 1 or problem.batch */
+    size_t heads;            /* 1, key_heads or heads; query head h uses mask head h / (problem.heads / heads) */
+    const float *weights;    /* DENSE: all; CSR: [indices_len], or NULL for all ones. Finite, >= 0 */
+    const uint32_t *ptr;     /* CSR: [batch * heads * q_len + 1], not decreasing, ptr[0] = 0 */
+    const uint32_t *indices; /* CSR: [indices_len], strictly ascending within a row, < k_len */
+    size_t indices_len;      /* CSR: = ptr[last] */
+};
+
+enum attn_weighting {
+    ATTN_WEIGHTING_MULTIPLY, /* e * w */
+    ATTN_WEIGHTING_INVERSE   /* e / (w + 1e-6): w is the probability with which the entry was sampled */
+};
+
+/* Dropout with Philox4x32-10 (Salmon et al. 2011): key = seed (low, high word), counter = (J >> 2, i, h, b),
+ * lane J & 3, J = key_offset + j; the entry stays iff its word >= floor(rate * 2^32), and is then scaled by
+ * 1 / (1 - rate). Acts only where training != 0 and rate > 0. */
+enum attn_dropout_placement {
+    ATTN_DROPOUT_BEFORE_NORMALIZATION, /* the denominator includes it: rows of weights still sum to 1 */
+    ATTN_DROPOUT_AFTER_NORMALIZATION   /* PyTorch's and Hugging Face's: unbiased */
+};
+
+struct attn_dropout {
+    double rate; /* in [0, 1] */
+    int training;
+    enum attn_dropout_placement placement;
+    uint32_t seed_low, seed_high;
+    struct attn_tensor mask; /* ATTN_BOOL, broadcast to [batch, heads, q_len, k_len]: keep; replaces the generator */
+};
+
+enum attn_empty_rows { ATTN_EMPTY_ROWS_ZERO, ATTN_EMPTY_ROWS_NAN };
+enum attn_row_max {
+    ATTN_ROW_MAX_KEPT,
+    ATTN_ROW_MAX_ALLOWED /* as sparse_attention_hub; sums underflow to 0 where every kept key is far below it */
+};
+
+#define ATTN_UNBOUNDED UINT32_MAX /* a window side without limit */
+
+struct attn_problem {
+    size_t batch, heads, key_heads, value_heads, q_len, k_len, dim, value_dim;
+    struct attn_tensor queries; /* [batch, heads, q_len, dim]             float32, float16 or bfloat16 */
+    struct attn_tensor keys;    /* [batch, key_heads, k_len, dim]         likewise */
+    struct attn_tensor values;  /* [batch, value_heads, k_len, value_dim] likewise */
+
+    float scaling; /* attn_problem_init sets 1 / sqrt(dim) */
+    float softcap; /* s = softcap * tanh(s / softcap); 0 = off */
+
+    struct attn_tensor attention_mask; /* broadcast to [batch, heads, q_len, k_len]; floats are added to the
+                                          scores, a boolean is 0 / -infinity; data = NULL: none */
+    int causal;                          /* key position <= query position */
+    int has_window;                      /* query - window_left <= key <= query + window_right, both inclusive */
+    uint32_t window_left, window_right;  /* ATTN_UNBOUNDED = no limit on that side */
+    int32_t key_offset;                  /* >= 0 */
+    const int32_t *query_offsets;        /* [batch]; NULL: key_offset + k_len - q_len */
+    const int32_t *key_lengths;          /* [batch], each in 0 .. k_len; keys beyond are masked; NULL: k_len */
+    const float *alibi_slopes;           /* [heads]; score -= slope * |query - key| (Press et al. 2022); NULL: none */
+    const float *sinks;                  /* [heads]; a logit per head that only the denominator sees; NULL: none */
+
+    struct attn_mask sparse_mask;
+    enum attn_weighting weighting;
+    struct attn_dropout dropout;
+
+    enum attn_empty_rows empty_rows; /* rows that keep no key: output and weights 0, or NaN */
+    enum attn_row_max row_max_over;  /* row_max over the kept keys, or over all keys allowed before the sparse mask */
+};
+
+/* Which scores to hand out: after scaling, after the softcap, or after ALiBi and every mask but the sparse one. */
+enum attn_score_stage { ATTN_SCORES_RAW, ATTN_SCORES_SOFTCAPPED, ATTN_SCORES_BIASED };
+
+/* What to compute: every pointer that is not NULL is filled. All float32. */
+struct attn_result {
+    float *output;              /* element (b, i, h, x) at b * batch_stride + h * head_stride + i * row_stride + x */
+    size_t output_batch_stride; /* elements; attn_result_init sets the layout [batch, q_len, heads, value_dim] */
+    size_t output_head_stride, output_row_stride;
+    size_t output_capacity;     /* elements writable at output */
+    float *log_sum_exp;         /* [batch, heads, q_len]: before dropout, without the sink, with the mask's weights */
+    float *numerator;           /* [batch, heads, q_len, value_dim]: sum of e * v, without the sink */
+    float *denominator;         /* [batch, heads, q_len]: sum of e, without the sink */
+    float *row_max;             /* [batch, heads, q_len]: what the exponentials are relative to */
+    float *weights;             /* [batch, heads, rows, columns]: what multiplied the values */
+    float *scores;              /* [batch, heads, rows, columns] */
+    enum attn_score_stage score_stage;
+    size_t row_begin, row_end;       /* queries that weights and scores cover; attn_result_init sets 0, q_len */
+    size_t column_begin, column_end; /* keys that weights and scores cover; attn_result_init sets 0, k_len */
+    uint8_t *dropout_mask;           /* [batch, heads, q_len, k_len]: 1 = kept by dropout */
+};
+
+/* How a problem will be computed: integers only, no pointers, so it can be copied to another thread.
+ * A job is (batch, group of query heads that share keys and values, block of queries). */
+struct attn_plan {
+    enum attn_field field;  /* after an error: what it speaks of */
+    size_t jobs;            /* independent; run them in any order, split in any way */
+    size_t workspace_bytes; /* for one call of attn_run, whatever its range */
+    size_t group_heads;     /* query heads folded into one job */
+    size_t group_count;     /* heads / group_heads */
+    size_t block_queries;   /* queries of one job */
+    size_t block_count;     /* ceil(q_len / block_queries) */
+    size_t block_rows;      /* group_heads * block_queries, rounded up to whole register tiles */
+    size_t tile_count;      /* ceil(k_len / ATTN_TILE_KEYS) */
+    int visit_all;          /* every tile is computed: scores or the maximum over all keys were asked for */
+    /* workspace offsets in bytes */
+    size_t queries_offset, keys_offset, values_offset, accumulators_offset, scores_offset, scratch_offset, rows_offset;
+    size_t mask_rows_offset, tile_max_offset;
+};
+
+#define ATTN_TILE_KEYS 64 /* keys of one tile */
+
+/* Fills in a dense problem on contiguous tensors with default parameters; the caller sets the data pointers. */
+void attn_problem_init(struct attn_problem *problem, size_t batch, size_t heads, size_t key_heads, size_t value_heads,
+                       size_t q_len, size_t k_len, size_t dim, size_t value_dim);
+
+/* Sets the default layout and the full window; the caller sets the pointers of what it wants. */
+void attn_result_init(struct attn_result *result, const struct attn_problem *problem);
+
+/* Checks everything, index arrays by value, and plans the work. Nothing is written but *plan. */
+enum attn_status attn_plan_init(struct attn_plan *plan, const struct attn_problem *problem,
+                                const struct attn_result *result);
+
+/* Runs jobs [job_begin, job_end) of a plan made for this very problem and result. */
+enum attn_status attn_run(const struct attn_plan *plan, const struct attn_problem *problem,
+                          const struct attn_result *result, void *workspace, size_t workspace_bytes, size_t job_begin,
+                          size_t job_end);
+
+/* Attention over disjoint key ranges, as numerator [rows, value_dim], denominator [rows], row_max [rows]. */
+struct attn_partials {
+    float *numerator, *denominator, *row_max;
+};
+
+/* Merges `source` into `destination`, exactly: M = max(m1, m2); each side scaled by e^(m - M). */
+enum attn_status attn_partials_merge(struct attn_partials destination, struct attn_partials source, size_t rows,
+                                     size_t value_dim);
+
+/* Divides numerator by denominator (plus the sinks) into result->output and result->log_sum_exp.
+ * Of the problem it reads batch, heads, q_len, value_dim, sinks and empty_rows. */
+enum attn_status attn_partials_finish(const struct attn_partials *partials, const struct attn_problem *problem,
+                                      const struct attn_result *result);
+
+/* Converts between float32 and float16 / bfloat16. Narrowing rounds to nearest even, overflows to infinity
+ * and keeps subnormals. */
+enum attn_status attn_convert(void *destination, enum attn_dtype destination_dtype, const void *source,
+                              enum attn_dtype source_dtype, size_t count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

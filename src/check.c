@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * check.c - see check.h. Each function returns the first fault it finds.
+ */
+#include "check.h"
+
+#include "plan.h"
+#include "source.h"
+
+#define TRY(field_name, check)                                                                                         \
+    do {                                                                                                               \
+        enum attn_status status_ = (check);                                                                            \
+        if (status_ != ATTN_OK) return *field = ATTN_FIELD_##field_name, status_;                                      \
+    } while (0)
+
+#define ALL_DTYPES (1 << ATTN_FLOAT32 | 1 << ATTN_FLOAT16 | 1 << ATTN_BFLOAT16 | 1 << ATTN_BOOL)
+#define FLOAT_DTYPES (ALL_DTYPES & ~(1 << ATTN_BOOL))
+
+static int is_finite(double x) { return x - x == 0; }
+
+/* Whether a product of four sizes times `bytes` can be addressed. */
+static enum attn_status addressable(size_t a, size_t b, size_t c, size_t d, size_t bytes) {
+    if (!a || !b || !c || !d) return ATTN_OK;
+    size_t product;
+    int overflow = __builtin_mul_overflow(a, b, &product);
+    overflow |= __builtin_mul_overflow(product, c, &product);
+    overflow |= __builtin_mul_overflow(product, d, &product);
+    overflow |= __builtin_mul_overflow(product, bytes, &product);
+    return overflow || product > PTRDIFF_MAX ? ATTN_ERROR_SIZE : ATTN_OK;
+}
+
+/* Adds (count - 1) * stride to *last. */
+static int step(size_t *last, size_t count, size_t stride) {
+    size_t distance;
+    return __builtin_mul_overflow(count - 1, stride, &distance) || __builtin_add_overflow(*last, distance, last);
+}
+
+/* A tensor whose every element [batch, heads, rows, columns] must lie within its capacity. */
+static enum attn_status tensor(const struct attn_tensor *t, size_t batch, size_t heads, size_t rows, size_t columns,
+                               int dtypes) {
+    if ((unsigned)t->dtype > ATTN_BOOL || !(dtypes >> t->dtype & 1)) return ATTN_ERROR_DTYPE;
+    if (!batch || !heads || !rows || !columns) return ATTN_OK;
+    if (!t->data) return ATTN_ERROR_NULL;
+    if (addressable(t->capacity, 1, 1, 1, attn_dtype_bytes(t->dtype)) != ATTN_OK) return ATTN_ERROR_SIZE;
+    size_t last = 0;
+    if (step(&last, batch, t->batch_stride) || step(&last, heads, t->head_stride) || step(&last, rows, t->row_stride) ||
+        step(&last, columns, t->column_stride)) {
+        return ATTN_ERROR_SIZE;
+    }
+    return last < t->capacity ? ATTN_OK : ATTN_ERROR_SHAPE;
+}
+
+/* Rows of queries, keys or values are contiguous. */
+static enum attn_status source(const struct attn_tensor *t, size_t batch, size_t heads, size_t rows, size_t columns) {
+    if (t->column_stride != 1) return ATTN_ERROR_SHAPE;
+    return tensor(t, batch, heads, rows, columns, FLOAT_DTYPES);
+}
+
+/* Masks may repeat one column. */
+static enum attn_status broadcast_mask(const struct attn_tensor *t, const struct attn_problem *p, int dtypes) {
+    if (!t->data) return ATTN_OK;
+    if (t->column_stride > 1) return ATTN_ERROR_SHAPE;
+    return tensor(t, p->batch, p->heads, p->q_len, p->k_len, dtypes);
+}
+
+static enum attn_status shape(const struct attn_problem *p) {
+    const size_t sizes[] = {p->batch, p->heads, p->key_heads, p->value_heads, p->q_len, p->k_len, p->dim, p->value_dim};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (sizes[i] > INT32_MAX) return ATTN_ERROR_SIZE; /* positions and counters are 32 bits wide */
+    }
+    if (p->heads && (!p->key_heads || p->heads % p->key_heads)) return ATTN_ERROR_HEADS;
+    if (p->heads && (!p->value_heads || p->heads % p->value_heads)) return ATTN_ERROR_HEADS;
+    return ATTN_OK;
+}
+
+static enum attn_status key_lengths(const struct attn_problem *p) {
+    for (size_t b = 0; p->key_lengths && b < p->batch; b++) {
+        if (p->key_lengths[b] < 0 || (size_t)p->key_lengths[b] > p->k_len) return ATTN_ERROR_INDEX;
+    }
+    return ATTN_OK;
+}
+
+static enum attn_status finite_per_head(const float *values, size_t heads, int minus_infinity) {
+    for (size_t h = 0; values && h < heads; h++) {
+        if (!is_finite(values[h]) && !(minus_infinity && values[h] == -__builtin_inff())) return ATTN_ERROR_VALUE;
+    }
+    return ATTN_OK;
+}
+
+/* CSR arrays by value: nothing they hold may lead outside. */
+static enum attn_status csr(const struct attn_mask *mask, size_t rows, size_t k_len) {
+    if (!mask->ptr || (mask->indices_len && !mask->indices)) return ATTN_ERROR_NULL;
+    if (mask->indices_len > UINT32_MAX || mask->ptr[0] != 0) return ATTN_ERROR_INDEX;
+    for (size_t r = 0; r < rows; r++) {
+        size_t begin = mask->ptr[r], end = mask->ptr[r + 1];
+        if (begin > end || end > mask->indices_len) return ATTN_ERROR_INDEX;
+        for (size_t n = begin; n < end; n++) {
+            if (mask->indices[n] >= k_len) return ATTN_ERROR_INDEX;
+            if (n > begin && mask->indices[n] <= mask->indices[n - 1]) return ATTN_ERROR_INDEX;
+        }
+    }
+    return mask->ptr[rows] == mask->indices_len ? ATTN_OK : ATTN_ERROR_INDEX;
+}
+
+static enum attn_status sparse_mask(const struct attn_problem *p) {
+    const struct attn_mask *mask = &p->sparse_mask;
+    if ((unsigned)p->weighting > ATTN_WEIGHTING_INVERSE || (unsigned)mask->kind > ATTN_MASK_CSR) return ATTN_ERROR_VALUE;
+    if (mask->kind == ATTN_MASK_NONE) return ATTN_OK;
+    if (mask->batch != 1 && mask->batch != p->batch) return ATTN_ERROR_SHAPE;
+    if (mask->heads != 1 && mask->heads != p->key_heads && mask->heads != p->heads) return ATTN_ERROR_SHAPE;
+    if (p->heads && (!mask->heads || p->heads % mask->heads)) return ATTN_ERROR_HEADS;
+    size_t k_len = mask->kind == ATTN_MASK_DENSE ? p->k_len : 1;
+    if (addressable(mask->batch, mask->heads, p->q_len, k_len, sizeof(float)) != ATTN_OK) return ATTN_ERROR_SIZE;
+    size_t rows = mask->batch * mask->heads * p->q_len;
+    if (mask->kind == ATTN_MASK_CSR) return csr(mask, rows, p->k_len);
+    return mask->weights || !rows || !p->k_len ? ATTN_OK : ATTN_ERROR_NULL;
+}
+
+static enum attn_status dropout(const struct attn_dropout *d) {
+    if (!(d->rate >= 0 && d->rate <= 1)) return ATTN_ERROR_VALUE;
+    return (unsigned)d->placement > ATTN_DROPOUT_AFTER_NORMALIZATION ? ATTN_ERROR_VALUE : ATTN_OK;
+}
+
+static enum attn_status output(const struct attn_problem *p, const struct attn_result *r) {
+    if (!r->output) return ATTN_OK;
+    const struct attn_tensor t = {.data = r->output,
+                                  .batch_stride = r->output_batch_stride,
+                                  .head_stride = r->output_head_stride,
+                                  .row_stride = r->output_row_stride,
+                                  .column_stride = 1,
+                                  .capacity = r->output_capacity};
+    return tensor(&t, p->batch, p->heads, p->q_len, p->value_dim, FLOAT_DTYPES);
+}
+
+static enum attn_status matrix_window(const struct attn_problem *p, const struct attn_result *r) {
+    if (r->row_begin > r->row_end || r->row_end > p->q_len) return ATTN_ERROR_SHAPE;
+    if (r->column_begin > r->column_end || r->column_end > p->k_len) return ATTN_ERROR_SHAPE;
+    return addressable(p->batch, p->heads, r->row_end - r->row_begin, r->column_end - r->column_begin, sizeof(float));
+}
+
+enum attn_status attn_check(const struct attn_problem *problem, const struct attn_result *result,
+                            enum attn_field *field) {
+    const struct attn_problem *p = problem;
+    TRY(SHAPE, shape(p));
+    TRY(QUERIES, source(&p->queries, p->batch, p->heads, p->q_len, p->dim));
+    TRY(KEYS, source(&p->keys, p->batch, p->key_heads, p->k_len, p->dim));
+    TRY(VALUES, source(&p->values, p->batch, p->value_heads, p->k_len, p->value_dim));
+    TRY(SCALING, is_finite(p->scaling) ? ATTN_OK : ATTN_ERROR_VALUE);
+    TRY(SOFTCAP, is_finite(p->softcap) && p->softcap >= 0 ? ATTN_OK : ATTN_ERROR_VALUE);
+    TRY(ATTENTION_MASK, broadcast_mask(&p->attention_mask, p, ALL_DTYPES));
+    TRY(KEY_OFFSET, p->key_offset >= 0 ? ATTN_OK : ATTN_ERROR_VALUE);
+    TRY(KEY_LENGTHS, key_lengths(p));
+    TRY(ALIBI_SLOPES, finite_per_head(p->alibi_slopes, p->heads, 0));
+    TRY(SINKS, finite_per_head(p->sinks, p->heads, 1));
+    TRY(SPARSE_MASK, sparse_mask(p));
+    TRY(DROPOUT, dropout(&p->dropout));
+    TRY(DROPOUT_MASK, broadcast_mask(&p->dropout.mask, p, 1 << ATTN_BOOL));
+    TRY(SHAPE, (unsigned)p->empty_rows <= ATTN_EMPTY_ROWS_NAN && (unsigned)p->row_max_over <= ATTN_ROW_MAX_ALLOWED
+                   ? ATTN_OK
+                   : ATTN_ERROR_VALUE);
+    TRY(OUTPUT, output(p, result));
+    TRY(PARTIALS, addressable(p->batch, p->heads, p->q_len, p->value_dim > 1 ? p->value_dim : 1, sizeof(float)));
+    if (result->weights) TRY(WEIGHTS, matrix_window(p, result));
+    if (result->scores) {
+        TRY(SCORES, matrix_window(p, result));
+        TRY(SCORES, (unsigned)result->score_stage <= ATTN_SCORES_BIASED ? ATTN_OK : ATTN_ERROR_VALUE);
+    }
+    if (result->dropout_mask) TRY(DROPOUT_MASK, addressable(p->batch, p->heads, p->q_len, p->k_len, 1));
+    return ATTN_OK;
+}
+
+enum attn_status attn_check_run(const struct attn_plan *plan, const struct attn_problem *problem,
+                                const struct attn_result *result, const void *workspace, size_t workspace_bytes,
+                                size_t job_begin, size_t job_end) {
+    struct attn_plan expected;
+    if (!plan || !problem || !result) return ATTN_ERROR_NULL;
+    if (plan->field != ATTN_FIELD_NONE || !attn_plan_compute(&expected, problem, result)) return ATTN_ERROR_JOBS;
+    if (plan->jobs != expected.jobs || plan->workspace_bytes != expected.workspace_bytes) return ATTN_ERROR_JOBS;
+    if (job_begin > job_end || job_end > plan->jobs) return ATTN_ERROR_JOBS;
+    if (job_begin == job_end) return ATTN_OK;
+    if (!workspace) return ATTN_ERROR_NULL;
+    if (workspace_bytes < plan->workspace_bytes || (uintptr_t)workspace % ATTN_ALIGNMENT) return ATTN_ERROR_WORKSPACE;
+    return ATTN_OK;
+}
+
+enum attn_status attn_check_merge(struct attn_partials destination, struct attn_partials source_, size_t rows,
+                                  size_t value_dim) {
+    if (addressable(rows, value_dim > 1 ? value_dim : 1, 1, 1, sizeof(float)) != ATTN_OK) return ATTN_ERROR_SIZE;
+    const struct attn_partials *both[] = {&destination, &source_};
+    for (size_t i = 0; rows && i < 2; i++) {
+        if (!both[i]->denominator || !both[i]->row_max || (value_dim && !both[i]->numerator)) return ATTN_ERROR_NULL;
+    }
+    return ATTN_OK;
+}
+
+enum attn_status attn_check_finish(const struct attn_partials *partials, const struct attn_problem *problem,
+                                   const struct attn_result *result) {
+    if (!partials || !problem || !result) return ATTN_ERROR_NULL;
+    const struct attn_problem *p = problem;
+    size_t columns = p->value_dim > 1 ? p->value_dim : 1;
+    if (addressable(p->batch, p->heads, p->q_len, columns, sizeof(float)) != ATTN_OK) return ATTN_ERROR_SIZE;
+    if (!p->batch || !p->heads || !p->q_len) return ATTN_OK;
+    if (!partials->denominator || !partials->row_max || (p->value_dim && !partials->numerator)) return ATTN_ERROR_NULL;
+    if ((unsigned)p->empty_rows > ATTN_EMPTY_ROWS_NAN) return ATTN_ERROR_VALUE;
+    if (finite_per_head(p->sinks, p->heads, 1) != ATTN_OK) return ATTN_ERROR_VALUE;
+    return output(p, result);
+}

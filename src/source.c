@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * source.c - see source.h; and attn_convert. Integer arithmetic on the bits: same result everywhere.
+ */
+#include "source.h"
+
+union float_bits {
+    float value;
+    uint32_t bits;
+};
+
+size_t attn_dtype_bytes(enum attn_dtype dtype) {
+    switch (dtype) {
+    case ATTN_FLOAT32: return 4;
+    case ATTN_FLOAT16:
+    case ATTN_BFLOAT16: return 2;
+    case ATTN_BOOL: return 1;
+    }
+    return 0;
+}
+
+static inline float widen_bfloat16(uint16_t h) { return (union float_bits){.bits = (uint32_t)h << 16}.value; }
+
+static inline float widen_float16(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3ff;
+    union float_bits f;
+    if (exponent == 31) {
+        f.bits = sign | 0x7f800000 | mantissa << 13;
+    } else if (exponent) {
+        f.bits = sign | (exponent + 112) << 23 | mantissa << 13;
+    } else {
+        f.value = (float)mantissa * 0x1p-24f; /* subnormal: exact in float32 */
+        f.bits |= sign;
+    }
+    return f.value;
+}
+
+static inline uint16_t narrow_bfloat16(float value) {
+    uint32_t bits = (union float_bits){.value = value}.bits;
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40); /* a NaN stays one */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static inline uint16_t narrow_float16(float value) {
+    uint32_t bits = (union float_bits){.value = value}.bits, magnitude = bits & 0x7fffffff;
+    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    if (magnitude > 0x7f800000) return (uint16_t)(sign | 0x7e00);
+    if (magnitude >= 0x477ff000) return (uint16_t)(sign | 0x7c00); /* 65520 and above round to infinity */
+    if (magnitude < 0x38800000) {                                  /* below 2^-14: let the addition round */
+        union float_bits f = {.bits = magnitude};
+        f.value += 0.5f; /* one unit of 0.5's mantissa is 2^-24, the smallest subnormal */
+        return (uint16_t)(sign | (f.bits - 0x3f000000));
+    }
+    return (uint16_t)(sign | (magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1)) >> 13);
+}
+
+static void widen(float *destination, const void *source, enum attn_dtype dtype, size_t count) {
+    const uint16_t *half = source;
+    if (dtype == ATTN_FLOAT16) {
+        for (size_t i = 0; i < count; i++) destination[i] = widen_float16(half[i]);
+    } else {
+        for (size_t i = 0; i < count; i++) destination[i] = widen_bfloat16(half[i]);
+    }
+}
+
+const float *attn_source_row(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row, size_t count,
+                             float *scratch) {
+    size_t offset = attn_tensor_offset(tensor, batch, head, row);
+    if (tensor->dtype == ATTN_FLOAT32) return (const float *)tensor->data + offset;
+    widen(scratch, (const uint16_t *)tensor->data + offset, tensor->dtype, count);
+    return scratch;
+}
+
+float attn_source_float(const struct attn_tensor *tensor, size_t offset) {
+    switch (tensor->dtype) {
+    case ATTN_FLOAT16: return widen_float16(((const uint16_t *)tensor->data)[offset]);
+    case ATTN_BFLOAT16: return widen_bfloat16(((const uint16_t *)tensor->data)[offset]);
+    default: return ((const float *)tensor->data)[offset];
+    }
+}
+
+enum attn_status attn_convert(void *destination, enum attn_dtype destination_dtype, const void *source,
+                              enum attn_dtype source_dtype, size_t count) {
+    if (count && (!destination || !source)) return ATTN_ERROR_NULL;
+    if (source_dtype == ATTN_FLOAT32 && destination_dtype == ATTN_FLOAT16) {
+        for (size_t i = 0; i < count; i++) ((uint16_t *)destination)[i] = narrow_float16(((const float *)source)[i]);
+    } else if (source_dtype == ATTN_FLOAT32 && destination_dtype == ATTN_BFLOAT16) {
+        for (size_t i = 0; i < count; i++) ((uint16_t *)destination)[i] = narrow_bfloat16(((const float *)source)[i]);
+    } else if (destination_dtype == ATTN_FLOAT32 && (source_dtype == ATTN_FLOAT16 || source_dtype == ATTN_BFLOAT16)) {
+        widen(destination, source, source_dtype, count);
+    } else {
+        return ATTN_ERROR_DTYPE;
+    }
+    return ATTN_OK;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * source.h - element types: where a row of a tensor lies, and how it becomes float32.
+ */
+#ifndef ATTN_SOURCE_H
+#define ATTN_SOURCE_H
+
+#include "attn.h"
+
+/* Bytes of one element, or 0 for an unknown type. */
+size_t attn_dtype_bytes(enum attn_dtype dtype);
+
+static inline size_t attn_tensor_offset(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row) {
+    return batch * tensor->batch_stride + head * tensor->head_stride + row * tensor->row_stride;
+}
+
+/* Row (batch, head, row) as `count` floats: the tensor's own memory where it is float32, else widened into scratch. */
+const float *attn_source_row(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row, size_t count,
+                             float *scratch);
+
+/* The float at element `offset` of a tensor that is not boolean. */
+float attn_source_float(const struct attn_tensor *tensor, size_t offset);
+
+#endif

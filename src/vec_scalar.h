@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * vec_scalar.h - vec.h in plain C. Lane for lane the same operations, in the same order, as vec_wasm.h.
+ */
+#ifndef ATTN_VEC_SCALAR_H
+#define ATTN_VEC_SCALAR_H
+
+typedef union {
+    float lane[4];
+    uint32_t bits[4];
+} vec;
+
+#define VEC_LANES(expression)                                                                                          \
+    vec r;                                                                                                             \
+    for (int i = 0; i < 4; i++) expression;                                                                            \
+    return r
+
+static inline vec vec_load(const float *p) { VEC_LANES(r.lane[i] = p[i]); }
+static inline void vec_store(float *p, vec v) {
+    for (int i = 0; i < 4; i++) p[i] = v.lane[i];
+}
+static inline vec vec_splat(float x) { VEC_LANES(r.lane[i] = x); }
+static inline vec vec_add(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] + b.lane[i]); }
+static inline vec vec_sub(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] - b.lane[i]); }
+static inline vec vec_mul(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] * b.lane[i]); }
+static inline vec vec_div(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] / b.lane[i]); }
+static inline vec vec_max(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] < b.lane[i] ? b.lane[i] : a.lane[i]); }
+static inline vec vec_less(vec a, vec b) { VEC_LANES(r.bits[i] = a.lane[i] < b.lane[i] ? UINT32_MAX : 0); }
+static inline vec vec_equal(vec a, vec b) { VEC_LANES(r.bits[i] = a.lane[i] == b.lane[i] ? UINT32_MAX : 0); }
+static inline vec vec_select(vec mask, vec a, vec b) {
+    VEC_LANES(r.bits[i] = (a.bits[i] & mask.bits[i]) | (b.bits[i] & ~mask.bits[i]));
+}
+static inline vec vec_abs(vec v) { VEC_LANES(r.bits[i] = v.bits[i] & 0x7fffffffu); }
+static inline vec vec_copysign(vec magnitude, vec sign) {
+    VEC_LANES(r.bits[i] = (magnitude.bits[i] & 0x7fffffffu) | (sign.bits[i] & 0x80000000u));
+}
+static inline vec vec_exponent(vec y) { VEC_LANES(r.bits[i] = (y.bits[i] << 23) + (127u << 23)); }
+static inline float vec_first(vec v) { return v.lane[0]; }
+static inline float vec_sum(vec v) { return (v.lane[0] + v.lane[2]) + (v.lane[1] + v.lane[3]); }
+static inline float vec_max_lane(vec v) {
+    float a = v.lane[0] < v.lane[2] ? v.lane[2] : v.lane[0], b = v.lane[1] < v.lane[3] ? v.lane[3] : v.lane[1];
+    return a < b ? b : a;
+}
+static inline void vec_transpose(vec v[4]) {
+    for (int i = 0; i < 4; i++) {
+        for (int j = 0; j < i; j++) {
+            float swap = v[i].lane[j];
+            v[i].lane[j] = v[j].lane[i];
+            v[j].lane[i] = swap;
+        }
+    }
+}
+
+#endif

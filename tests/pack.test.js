@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// What users get: the packed tarball, installed into an empty project, runs the README's first example and
+// examples/attend.mjs; it holds what it must, nothing else, and is small.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const npm = (args, cwd) => execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+const node = (args, cwd) => execFileSync(process.execPath, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+
+let folder, project, packed;
+
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'attn-pack-'));
+  [packed] = JSON.parse(npm(['pack', '--ignore-scripts', '--json', '--pack-destination', folder], root));
+  project = join(folder, 'project');
+  mkdirSync(project);
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true, type: 'module' }));
+  npm(['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund', join(folder, packed.filename)], project);
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+test('package: holds the modules, their types and wasm, and no more', () => {
+  const files = packed.files.map(({ path }) => path).sort();
+  const wanted = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'js/index.d.ts', 'js/base.wasm', 'js/relaxed.wasm'];
+  for (const path of wanted) assert.ok(files.includes(path), `${path} is not in the package`);
+  const modules = readdirSync(join(root, 'js')).filter((name) => name.endsWith('.js')).map((name) => `js/${name}`);
+  assert.deepEqual(files, [...wanted, ...modules].sort());
+  // Every module that a module imports is there, and every export points at a file.
+  for (const path of modules)
+    for (const [, target] of readFileSync(join(root, path), 'utf8').matchAll(/(?:from|import)\s*\(?\s*'\.\/([^']+)'/g))
+      assert.ok(files.includes(`js/${target}`), `${path} imports ./${target}, which is not in the package`);
+  for (const entry of Object.values(manifest.exports))
+    for (const target of typeof entry === 'string' ? [entry] : Object.values(entry))
+      assert.ok(files.includes(target.slice(2)), `exports names ${target}, which is not in the package`);
+  assert.deepEqual([manifest.dependencies, manifest.scripts.install, manifest.scripts.postinstall], [undefined, undefined, undefined]);
+});
+
+test('package: sizes', (t) => {
+  const sizes = { package: packed.unpackedSize };
+  for (const variant of ['base', 'relaxed']) {
+    sizes[variant] = gzipSync(readFileSync(join(root, `js/${variant}.wasm`)), { level: 9 }).length;
+    assert.ok(sizes[variant] <= 20_000, `${variant}.wasm is ${sizes[variant]} bytes gzipped, over 20 kB`);
+  }
+  assert.ok(sizes.package <= 600_000, `the package is ${sizes.package} bytes unpacked, over 600 kB`);
+  t.diagnostic(`unpacked ${sizes.package} bytes; gzipped wasm: base ${sizes.base}, relaxed ${sizes.relaxed}`);
+});
+
+test('package: the embedded wasm is the wasm', async () => {
+  for (const variant of ['base', 'relaxed']) {
+    const { default: decode } = await import(`../js/binary-${variant}.js`);
+    assert.ok(Buffer.from(decode()).equals(readFileSync(join(root, `js/${variant}.wasm`))), variant);
+  }
+});
+
+test('package: publint has nothing to say', async () => {
+  const installed = join(project, 'node_modules', manifest.name);
+  const { messages, pkg } = await publint({ pkgDir: installed, pack: false, strict: true });
+  assert.deepEqual(messages.map((message) => formatMessage(message, pkg)), []);
+});
+
+test('package: runs the README example after installation', (t) => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  const [, code] = readme.match(/```js[^\n]*\n([^]*?)```/) ?? [];
+  assert.ok(code?.includes(`from '${manifest.name}'`), 'the first js block of README.md is the example');
+  const lines = code.trim().split('\n').filter((line) => line.trim());
+  assert.ok(lines.length <= 12, `the ten-line example has ${lines.length} lines`);
+  writeFileSync(join(project, 'readme.mjs'), code);
+  const printed = node(['readme.mjs'], project);
+  assert.match(printed, /\S/, 'the example prints something');
+  assert.doesNotMatch(printed, /NaN|undefined/);
+  t.diagnostic(printed.trim().split('\n')[0]);
+});
+
+test('package: examples/attend.mjs runs against the installed package', () => {
+  mkdirSync(join(project, 'examples'), { recursive: true });
+  cpSync(join(root, 'examples/attend.mjs'), join(project, 'examples/attend.mjs'));
+  if (existsSync(join(root, 'samples'))) cpSync(join(root, 'samples'), join(project, 'samples'), { recursive: true });
+  const printed = node(['examples/attend.mjs'], project);
+  assert.match(printed, /\S/);
+  assert.doesNotMatch(printed, /NaN|undefined/);
+});
+
+test('package: require() of the ES module works where Node supports it', (t) => {
+  if (!process.features.require_module && !(Number(process.versions.node.split('.')[0]) >= 22)) {
+    const [major, minor] = process.versions.node.split('.').map(Number);
+    if (major === 20 && minor < 19) return t.skip('this Node cannot require() ES modules');
+  }
+  writeFileSync(join(project, 'required.cjs'), `
+    const { createAttention } = require('${manifest.name}');
+    createAttention().then((attention) => console.log(attention.info().variant));
+  `);
+  assert.match(node(['--no-warnings', 'required.cjs'], project), /^(base|relaxed)$/m);
+});

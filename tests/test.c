@@ -1,0 +1,1176 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * test.c - tests of the C library:  test [cases [first seed]]
+ *
+ * Fixed tests first (generator, statuses, conversion, heap, partials), then random problems against the
+ * double-precision reference. A failure prints its seed; `test 1 SEED` runs that case alone.
+ */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attn.h"
+#include "cases.h"
+#include "memory.h"
+#include "reference.h"
+#include "rng.h"
+
+/* The naive loop that errors are measured against: the reference's own text in float32. */
+void naive_reference(const struct attn_problem *problem, const struct attn_reference_result *result);
+#define attn_reference naive_reference
+#define ATTN_REFERENCE_REAL float
+#include "reference.c"
+#undef attn_reference
+
+/* ---- the framework ---- */
+
+static unsigned passed, failed;
+
+__attribute__((format(printf, 2, 3))) static int check(int ok, const char *format, ...) {
+    if (ok) return passed++, 1;
+    if (failed++ < 50) {
+        va_list arguments;
+        va_start(arguments, format);
+        printf("FAILED: ");
+        vprintf(format, arguments);
+        printf("\n");
+        va_end(arguments);
+    }
+    return 0;
+}
+
+#define CHECK(condition) check((condition) != 0, "%s:%d: %s", __FILE__, __LINE__, #condition)
+
+static void *allocate(size_t bytes) {
+    void *block = aligned_alloc(ATTN_ALIGNMENT, (bytes + ATTN_ALIGNMENT) / ATTN_ALIGNMENT * ATTN_ALIGNMENT);
+    if (!block) {
+        printf("out of memory\n");
+        exit(2);
+    }
+    return block;
+}
+
+static uint32_t bits_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static float float_of(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Equality of bits, where all NaNs are equal. */
+static int same_bits(float a, float b) { return bits_of(a) == bits_of(b) || (a != a && b != b); }
+
+/* ---- Philox ---- */
+
+static void test_philox(void) {
+    static const struct {
+        uint32_t counter[4], key[2], words[4];
+    } vectors[] = {
+        {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+        {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+         {0xffffffff, 0xffffffff},
+         {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+         {0xa4093822, 0x299f31d0},
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+    };
+    for (size_t n = 0; n < sizeof vectors / sizeof *vectors; n++) {
+        uint32_t words[4];
+        attn_philox4x32(words, vectors[n].counter, vectors[n].key);
+        CHECK(memcmp(words, vectors[n].words, sizeof words) == 0);
+    }
+}
+
+/* ---- strings ---- */
+
+static void test_strings(void) {
+    for (int s = ATTN_ERROR_JOBS; s <= ATTN_OK; s++) {
+        const char *text = attn_status_string((enum attn_status)s);
+        CHECK(text && strlen(text) > 1 && text[strlen(text) - 1] != '.');
+        for (int other = ATTN_ERROR_JOBS; other < s; other++)
+            CHECK(strcmp(text, attn_status_string((enum attn_status)other)) != 0);
+    }
+    for (int f = ATTN_FIELD_NONE; f <= ATTN_FIELD_JOBS; f++) {
+        const char *text = attn_field_string((enum attn_field)f);
+        CHECK(text && *text);
+        for (int other = ATTN_FIELD_NONE; other < f; other++)
+            CHECK(strcmp(text, attn_field_string((enum attn_field)other)) != 0);
+    }
+    CHECK(attn_status_string((enum attn_status)(ATTN_ERROR_JOBS - 1)) != NULL);
+    CHECK(attn_field_string((enum attn_field)(ATTN_FIELD_JOBS + 1)) != NULL);
+}
+
+/* ---- statuses ---- */
+
+/* A problem that uses every field, and results of every kind. */
+struct fixture {
+    struct attn_problem problem;
+    struct attn_result result;
+    float queries[2 * 4 * 3 * 4], keys[2 * 2 * 5 * 4], values[2 * 1 * 5 * 2], mask[3 * 5], slopes[4], sinks[4];
+    int32_t query_offsets[2], key_lengths[2];
+    uint32_t ptr[3 + 1], indices[6];
+    float weights_in[2 * 4 * 3 * 5];
+    uint8_t dropout_mask_in[5];
+    float output[2 * 3 * 4 * 2], numerator[2 * 4 * 3 * 2], rows[3][2 * 4 * 3], weights[2 * 4 * 3 * 5];
+    float scores[2 * 4 * 3 * 5];
+    uint8_t dropout_mask[2 * 4 * 3 * 5];
+};
+
+static void fixture_init(struct fixture *f) {
+    static const uint32_t ptr[] = {0, 2, 2, 6}, indices[] = {0, 4, 0, 1, 2, 3};
+    memset(f, 0, sizeof *f);
+    attn_problem_init(&f->problem, 2, 4, 2, 1, 3, 5, 4, 2);
+    struct attn_problem *p = &f->problem;
+    p->queries.data = f->queries;
+    p->keys.data = f->keys;
+    p->values.data = f->values;
+    p->softcap = 10;
+    p->attention_mask = (struct attn_tensor){.data = f->mask, .row_stride = 5, .column_stride = 1, .capacity = 15};
+    p->causal = p->has_window = 1;
+    p->window_left = p->window_right = 2;
+    f->key_lengths[0] = 5;
+    p->query_offsets = f->query_offsets;
+    p->key_lengths = f->key_lengths;
+    p->alibi_slopes = f->slopes;
+    p->sinks = f->sinks;
+    memcpy(f->ptr, ptr, sizeof ptr);
+    memcpy(f->indices, indices, sizeof indices);
+    p->sparse_mask = (struct attn_mask){ATTN_MASK_CSR, 1, 1, NULL, f->ptr, f->indices, 6};
+    p->dropout.rate = 0.5;
+    p->dropout.training = 1;
+    p->dropout.mask = (struct attn_tensor){
+        .data = f->dropout_mask_in, .dtype = ATTN_BOOL, .column_stride = 1, .capacity = sizeof f->dropout_mask_in};
+    attn_result_init(&f->result, p);
+    memset(f->output, 0xa5, sizeof *f - offsetof(struct fixture, output));
+    f->result.output = f->output;
+    f->result.log_sum_exp = f->rows[0];
+    f->result.numerator = f->numerator;
+    f->result.denominator = f->rows[1];
+    f->result.row_max = f->rows[2];
+    f->result.weights = f->weights;
+    f->result.scores = f->scores;
+    f->result.dropout_mask = f->dropout_mask;
+}
+
+static int untouched(const struct fixture *f) {
+    const unsigned char *byte = (const unsigned char *)f->output, *end = (const unsigned char *)(f + 1);
+    while (byte < end && *byte == 0xa5) byte++;
+    return byte == end;
+}
+
+static unsigned statuses_seen, fields_seen;
+
+static void refuses(const struct fixture *f, enum attn_status status, enum attn_field field, int line) {
+    struct attn_plan plan = {0};
+    const enum attn_status got = attn_plan_init(&plan, &f->problem, &f->result);
+    check(got == status && plan.field == field, "line %d: expected status %d for %s, got %d for %s", line, status,
+          attn_field_string(field), got, attn_field_string(plan.field));
+    check(untouched(f), "line %d: a refused problem changed a result", line);
+    statuses_seen |= 1u << -got;
+    fields_seen |= 1u << plan.field;
+    if (got != ATTN_OK) /* a refused plan cannot be run */
+        check(attn_run(&plan, &f->problem, &f->result, NULL, 0, 0, 0) == ATTN_ERROR_JOBS, "line %d: ran", line);
+}
+
+#define REFUSES(status, field, change)                                                                                 \
+    do {                                                                                                               \
+        fixture_init(f);                                                                                               \
+        change;                                                                                                        \
+        refuses(f, ATTN_ERROR_##status, ATTN_FIELD_##field, __LINE__);                                                 \
+    } while (0)
+
+static const size_t LARGE = INT32_MAX;
+
+static void test_bad_tensors(struct fixture *f) {
+    struct attn_problem *p = &f->problem;
+#define TENSOR(field, member, top)                                                                                     \
+    REFUSES(NULL, field, p->member.data = NULL);                                                                       \
+    REFUSES(DTYPE, field, p->member.dtype = ATTN_BOOL);                                                                \
+    REFUSES(DTYPE, field, p->member.dtype = (enum attn_dtype)4);                                                       \
+    REFUSES(DTYPE, field, p->member.dtype = (enum attn_dtype)33);                                                      \
+    REFUSES(DTYPE, field, p->member.dtype = (enum attn_dtype)-1);                                                      \
+    REFUSES(SHAPE, field, p->member.capacity--);                                                                       \
+    REFUSES(SHAPE, field, p->member.capacity = 0);                                                                     \
+    REFUSES(SHAPE, field, p->member.row_stride++);                                                                     \
+    REFUSES(SHAPE, field, p->member.batch_stride++);                                                                   \
+    REFUSES(SHAPE, field, p->member.column_stride = 0);                                                                \
+    REFUSES(SHAPE, field, p->member.column_stride = 2);                                                                \
+    REFUSES(SHAPE, field, p->member.row_stride = SIZE_MAX / 16);                                                       \
+    REFUSES(SIZE, field, p->member.row_stride = SIZE_MAX / (top) + 1);                                                 \
+    REFUSES(SIZE, field, p->member.row_stride = SIZE_MAX);                                                             \
+    REFUSES(SIZE, field, p->member.batch_stride = SIZE_MAX);                                                           \
+    REFUSES(SIZE, field, p->member.capacity = SIZE_MAX);                                                               \
+    REFUSES(SIZE, field, p->member.capacity = SIZE_MAX / 4 + 1)
+    TENSOR(QUERIES, queries, 2);
+    TENSOR(KEYS, keys, 4);
+    TENSOR(VALUES, values, 4);
+#undef TENSOR
+    REFUSES(SIZE, QUERIES, p->queries.head_stride = SIZE_MAX / 3 + 1);
+    REFUSES(DTYPE, ATTENTION_MASK, p->attention_mask.dtype = (enum attn_dtype)4);
+    REFUSES(SHAPE, ATTENTION_MASK, p->attention_mask.capacity--);
+    REFUSES(SHAPE, ATTENTION_MASK, p->attention_mask.head_stride = 1);
+    REFUSES(SHAPE, ATTENTION_MASK, p->attention_mask.column_stride = 2);
+    REFUSES(SIZE, ATTENTION_MASK, p->attention_mask.batch_stride = SIZE_MAX);
+    REFUSES(DTYPE, DROPOUT_MASK, p->dropout.mask.dtype = ATTN_FLOAT32);
+    REFUSES(SHAPE, DROPOUT_MASK, p->dropout.mask.capacity--);
+    REFUSES(SHAPE, DROPOUT_MASK, p->dropout.mask.row_stride = 1);
+    REFUSES(SHAPE, OUTPUT, f->result.output_capacity--);
+    REFUSES(SHAPE, OUTPUT, f->result.output_row_stride++);
+    REFUSES(SIZE, OUTPUT, f->result.output_row_stride = SIZE_MAX);
+    REFUSES(SIZE, OUTPUT, f->result.output_capacity = SIZE_MAX);
+}
+
+static void test_bad_values(struct fixture *f) {
+    struct attn_problem *p = &f->problem;
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (size_t n = 0; n < 3; n++) {
+        REFUSES(VALUE, SCALING, p->scaling = bad[n]);
+        REFUSES(VALUE, SOFTCAP, p->softcap = bad[n]);
+        REFUSES(VALUE, ALIBI_SLOPES, f->slopes[3] = bad[n]);
+        if (n < 2) REFUSES(VALUE, SINKS, f->sinks[3] = bad[n]);
+        REFUSES(VALUE, DROPOUT, p->dropout.rate = (double)bad[n]);
+    }
+    REFUSES(VALUE, SOFTCAP, p->softcap = -1);
+    REFUSES(VALUE, DROPOUT, p->dropout.rate = -1e-9);
+    REFUSES(VALUE, DROPOUT, p->dropout.rate = 1 + 1e-9);
+    REFUSES(VALUE, DROPOUT, p->dropout.placement = (enum attn_dropout_placement)2);
+    REFUSES(VALUE, KEY_OFFSET, p->key_offset = -1);
+    REFUSES(INDEX, KEY_LENGTHS, f->key_lengths[1] = -1);
+    REFUSES(INDEX, KEY_LENGTHS, f->key_lengths[1] = 6);
+    REFUSES(INDEX, KEY_LENGTHS, f->key_lengths[0] = INT32_MIN);
+    REFUSES(VALUE, SHAPE, p->empty_rows = (enum attn_empty_rows)2);
+    REFUSES(VALUE, SHAPE, p->row_max_over = (enum attn_row_max)-1);
+    REFUSES(SHAPE, WEIGHTS, f->result.row_end = 4);
+    REFUSES(SHAPE, WEIGHTS, f->result.row_begin = 4);
+    REFUSES(SHAPE, WEIGHTS, f->result.column_end = 6);
+    REFUSES(SHAPE, WEIGHTS, f->result.column_begin = SIZE_MAX);
+    REFUSES(SHAPE, SCORES, (f->result.row_end = 4, f->result.weights = NULL));
+    REFUSES(SHAPE, SCORES, (f->result.column_end = 6, f->result.weights = NULL));
+    REFUSES(VALUE, SCORES, f->result.score_stage = (enum attn_score_stage)3);
+}
+
+static void test_bad_shapes(struct fixture *f) {
+    struct attn_problem *p = &f->problem;
+    REFUSES(HEADS, SHAPE, p->key_heads = 3);
+    REFUSES(HEADS, SHAPE, p->key_heads = 8);
+    REFUSES(HEADS, SHAPE, p->key_heads = 0);
+    REFUSES(HEADS, SHAPE, p->value_heads = 3);
+    REFUSES(HEADS, SHAPE, p->value_heads = 0);
+    size_t *const sizes[] = {&p->batch, &p->heads, &p->key_heads, &p->value_heads, &p->q_len, &p->k_len, &p->dim, &p->value_dim};
+    for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
+        REFUSES(SIZE, SHAPE, *sizes[n] = LARGE + 1);
+        REFUSES(SIZE, SHAPE, *sizes[n] = SIZE_MAX);
+    }
+    /* Sizes that fit one by one: every stride 0, so that the inputs claim no more than a row. */
+    struct attn_problem huge;
+    attn_problem_init(&huge, 1, 1, 1, 1, 1, 1, 1, 1);
+    huge.queries.data = huge.keys.data = huge.values.data = f->queries;
+    struct attn_tensor *const tensors[] = {&huge.queries, &huge.keys, &huge.values};
+    for (size_t n = 0; n < 3; n++) tensors[n]->batch_stride = tensors[n]->head_stride = tensors[n]->row_stride = 0;
+#define HUGE_SIZES(field, b, h, q, k)                                                                                  \
+    REFUSES(SIZE, field, (*p = huge, p->batch = b, p->heads = h, p->q_len = q, p->k_len = k, f->result.output = NULL,   \
+                          f->result.row_end = q, f->result.column_end = k))
+    HUGE_SIZES(PARTIALS, LARGE, LARGE, LARGE, 1);
+    const size_t batch = sizeof(size_t) == 8 ? 1 << 20 : 1;
+    HUGE_SIZES(WEIGHTS, batch, 1, 1 << 20, LARGE);
+    f->result.weights = NULL;
+    refuses(f, ATTN_ERROR_SIZE, ATTN_FIELD_SCORES, __LINE__);
+    f->result.scores = NULL;
+    refuses(f, ATTN_ERROR_SIZE, ATTN_FIELD_DROPOUT_MASK, __LINE__);
+#undef HUGE_SIZES
+}
+
+static void test_bad_sparse_masks(struct fixture *f) {
+    struct attn_mask *mask = &f->problem.sparse_mask;
+    REFUSES(VALUE, SPARSE_MASK, mask->kind = (enum attn_mask_kind)3);
+    REFUSES(VALUE, SPARSE_MASK, mask->kind = (enum attn_mask_kind)-1);
+    REFUSES(VALUE, SPARSE_MASK, f->problem.weighting = (enum attn_weighting)2);
+    REFUSES(SHAPE, SPARSE_MASK, mask->batch = 0);
+    REFUSES(SHAPE, SPARSE_MASK, mask->batch = 3);
+    REFUSES(SHAPE, SPARSE_MASK, mask->heads = 3);
+    REFUSES(SHAPE, SPARSE_MASK, mask->heads = 0);
+    REFUSES(NULL, SPARSE_MASK, mask->ptr = NULL);
+    REFUSES(NULL, SPARSE_MASK, mask->indices = NULL);
+    REFUSES(NULL, SPARSE_MASK, mask->kind = ATTN_MASK_DENSE);
+    REFUSES(INDEX, SPARSE_MASK, f->ptr[0] = 1);
+    REFUSES(INDEX, SPARSE_MASK, f->ptr[2] = 1);          /* descends */
+    REFUSES(INDEX, SPARSE_MASK, f->ptr[2] = UINT32_MAX); /* beyond the indices, then descends */
+    REFUSES(INDEX, SPARSE_MASK, f->ptr[3] = 7);          /* beyond the indices */
+    REFUSES(INDEX, SPARSE_MASK, f->ptr[3] = 5);          /* leaves one over */
+    REFUSES(INDEX, SPARSE_MASK, mask->indices_len = 5);
+    REFUSES(INDEX, SPARSE_MASK, f->indices[1] = 5); /* = k_len */
+    REFUSES(INDEX, SPARSE_MASK, f->indices[5] = UINT32_MAX);
+    REFUSES(INDEX, SPARSE_MASK, f->indices[1] = 0); /* repeated */
+    REFUSES(INDEX, SPARSE_MASK, f->indices[3] = 2); /* repeated with the next, then out of order */
+    REFUSES(INDEX, SPARSE_MASK, (f->indices[2] = 3, f->indices[5] = 0));
+}
+
+static void test_bad_runs(struct fixture *f) {
+    struct attn_plan plan;
+    fixture_init(f);
+    struct attn_problem *const p = &f->problem;
+    CHECK(attn_plan_init(NULL, p, &f->result) == ATTN_ERROR_NULL);
+    CHECK(attn_plan_init(&plan, NULL, &f->result) == ATTN_ERROR_NULL);
+    CHECK(attn_plan_init(&plan, p, NULL) == ATTN_ERROR_NULL);
+    if (!CHECK(attn_plan_init(&plan, p, &f->result) == ATTN_OK)) return;
+    CHECK(plan.jobs > 0 && plan.workspace_bytes > 0);
+    const size_t bytes = plan.workspace_bytes;
+    unsigned char *workspace = allocate(bytes + ATTN_ALIGNMENT);
+    CHECK(attn_run(NULL, p, &f->result, workspace, bytes, 0, plan.jobs) == ATTN_ERROR_NULL);
+    CHECK(attn_run(&plan, NULL, &f->result, workspace, bytes, 0, plan.jobs) == ATTN_ERROR_NULL);
+    CHECK(attn_run(&plan, p, NULL, workspace, bytes, 0, plan.jobs) == ATTN_ERROR_NULL);
+    CHECK(attn_run(&plan, p, &f->result, NULL, bytes, 0, plan.jobs) == ATTN_ERROR_NULL);
+    CHECK(attn_run(&plan, p, &f->result, workspace, bytes - 1, 0, plan.jobs) == ATTN_ERROR_WORKSPACE);
+    CHECK(attn_run(&plan, p, &f->result, workspace, 0, 0, plan.jobs) == ATTN_ERROR_WORKSPACE);
+    for (size_t shift = 1; shift < ATTN_ALIGNMENT; shift *= 2)
+        CHECK(attn_run(&plan, p, &f->result, workspace + shift, bytes, 0, plan.jobs) == ATTN_ERROR_WORKSPACE);
+    statuses_seen |= 1u << -ATTN_ERROR_WORKSPACE | 1u << -ATTN_ERROR_JOBS;
+    CHECK(attn_run(&plan, p, &f->result, workspace, bytes, 0, plan.jobs + 1) == ATTN_ERROR_JOBS);
+    CHECK(attn_run(&plan, p, &f->result, workspace, bytes, 1, 0) == ATTN_ERROR_JOBS);
+    CHECK(attn_run(&plan, p, &f->result, workspace, bytes, SIZE_MAX, SIZE_MAX) == ATTN_ERROR_JOBS);
+    CHECK(attn_run(&plan, p, &f->result, workspace, bytes, 0, SIZE_MAX) == ATTN_ERROR_JOBS);
+    p->heads = 2; /* as if the plan were another's */
+    CHECK(attn_run(&plan, p, &f->result, workspace, bytes, 0, plan.jobs) == ATTN_ERROR_JOBS);
+    p->heads = 4;
+    p->key_heads = 0;
+    CHECK(attn_run(&plan, p, &f->result, workspace, bytes, 0, plan.jobs) == ATTN_ERROR_JOBS);
+    p->key_heads = 2;
+    p->value_heads = 0;
+    CHECK(attn_run(&plan, p, &f->result, workspace, bytes, 0, plan.jobs) == ATTN_ERROR_JOBS);
+    p->value_heads = 1;
+    p->dim = 4000;
+    CHECK(attn_run(&plan, p, &f->result, workspace, bytes, 0, plan.jobs) == ATTN_ERROR_JOBS);
+    p->dim = 4;
+    CHECK(untouched(f));
+    CHECK(attn_run(&plan, p, &f->result, workspace, bytes, 0, 0) == ATTN_OK && untouched(f));
+    CHECK(attn_run(&plan, p, &f->result, workspace, bytes, 0, plan.jobs) == ATTN_OK && !untouched(f));
+    free(workspace);
+}
+
+static void test_bad_partials(struct fixture *f) {
+    fixture_init(f);
+    struct attn_partials good = {f->numerator, f->rows[1], f->rows[2]}, broken;
+    struct attn_result result = f->result;
+    CHECK(attn_partials_merge((struct attn_partials){0}, (struct attn_partials){0}, 0, 2) == ATTN_OK);
+    for (size_t n = 0; n < 3; n++) {
+        broken = good;
+        *(n == 0 ? &broken.numerator : n == 1 ? &broken.denominator : &broken.row_max) = NULL;
+        CHECK(attn_partials_merge(broken, good, 24, 2) == ATTN_ERROR_NULL);
+        CHECK(attn_partials_merge(good, broken, 24, 2) == ATTN_ERROR_NULL);
+        CHECK(attn_partials_finish(&broken, &f->problem, &result) == ATTN_ERROR_NULL);
+    }
+    CHECK(attn_partials_merge(good, good, SIZE_MAX, 2) == ATTN_ERROR_SIZE);
+    CHECK(attn_partials_merge(good, good, SIZE_MAX / 2, 2) == ATTN_ERROR_SIZE);
+    CHECK(attn_partials_merge(good, good, 2, SIZE_MAX / 4) == ATTN_ERROR_SIZE);
+    CHECK(attn_partials_finish(NULL, &f->problem, &result) == ATTN_ERROR_NULL);
+    CHECK(attn_partials_finish(&good, NULL, &result) == ATTN_ERROR_NULL);
+    CHECK(attn_partials_finish(&good, &f->problem, NULL) == ATTN_ERROR_NULL);
+    result.output_capacity--;
+    CHECK(attn_partials_finish(&good, &f->problem, &result) == ATTN_ERROR_SHAPE);
+    result.output_capacity = SIZE_MAX;
+    CHECK(attn_partials_finish(&good, &f->problem, &result) == ATTN_ERROR_SIZE);
+    result = f->result;
+    f->sinks[2] = NAN;
+    CHECK(attn_partials_finish(&good, &f->problem, &result) == ATTN_ERROR_VALUE);
+    f->sinks[2] = 0;
+    f->problem.empty_rows = (enum attn_empty_rows)7;
+    CHECK(attn_partials_finish(&good, &f->problem, &result) == ATTN_ERROR_VALUE);
+    f->problem.empty_rows = ATTN_EMPTY_ROWS_ZERO;
+    f->problem.batch = LARGE, f->problem.heads = LARGE, f->problem.q_len = LARGE;
+    CHECK(attn_partials_finish(&good, &f->problem, &result) == ATTN_ERROR_SIZE);
+    CHECK(untouched(f));
+}
+
+static void test_statuses(void) {
+    struct fixture *f = allocate(sizeof *f);
+    test_bad_tensors(f);
+    test_bad_values(f);
+    test_bad_shapes(f);
+    test_bad_sparse_masks(f);
+    test_bad_runs(f);
+    test_bad_partials(f);
+    for (int s = ATTN_ERROR_JOBS; s < ATTN_OK; s++)
+        check(statuses_seen >> -s & 1, "status %d (%s) was never provoked", s, attn_status_string((enum attn_status)s));
+    for (int field = ATTN_FIELD_SHAPE; field <= ATTN_FIELD_PARTIALS; field++)
+        if (field != ATTN_FIELD_QUERY_OFFSETS) /* any offset will do */
+            check(fields_seen >> field & 1, "no error named field %s", attn_field_string((enum attn_field)field));
+    free(f);
+}
+
+/* ---- conversion ---- */
+
+/* Nearest value of a 16-bit format by its definition: round to a multiple of the quantum of x's binade. */
+static double narrowed(double x, int mantissa_bits, int exponent_min, double limit) {
+    if (isnan(x) || isinf(x)) return x;
+    int exponent;
+    frexp(x, &exponent); /* x = m 2^exponent, m in [0.5, 1) */
+    if (x == 0 || exponent - 1 < exponent_min) exponent = exponent_min + 1;
+    const double quantum = ldexp(1, exponent - 1 - mantissa_bits), rounded = nearbyint(x / quantum) * quantum;
+    return fabs(rounded) > limit ? copysign((double)INFINITY, x) : rounded;
+}
+
+static void test_narrowing(float x, enum attn_dtype dtype) {
+    uint16_t half = 0x1234;
+    float back = 1;
+    const int ok = attn_convert(&half, dtype, &x, ATTN_FLOAT32, 1) == ATTN_OK &&
+                   attn_convert(&back, ATTN_FLOAT32, &half, dtype, 1) == ATTN_OK;
+    const float want = (float)(dtype == ATTN_FLOAT16 ? narrowed((double)x, 10, -14, 65504)
+                                                     : narrowed((double)x, 7, -126, (double)float_of(0x7f7f0000)));
+    if (!ok || !same_bits(back, want)) /* counted by the callers: there are too many to count each */
+        check(0, "%a became %a, expected %a (dtype %d)", (double)x, (double)back, (double)want, dtype);
+}
+
+static void test_convert_dtype(enum attn_dtype dtype, uint32_t infinity) {
+    const int shift = dtype == ATTN_FLOAT16 ? 13 : 16;
+    unsigned wrong = 0, before = failed;
+    uint16_t *all = allocate(65536 * sizeof *all), *back = allocate(65536 * sizeof *back);
+    float *wide = allocate(65536 * sizeof *wide);
+    for (uint32_t n = 0; n < 65536; n++) all[n] = (uint16_t)n;
+    CHECK(attn_convert(wide, ATTN_FLOAT32, all, dtype, 65536) == ATTN_OK);
+    CHECK(attn_convert(back, dtype, wide, ATTN_FLOAT32, 65536) == ATTN_OK);
+    for (uint32_t n = 0; n < 65536; n++) {
+        const double want = dtype == ATTN_FLOAT16 ? widen((uint16_t)n, 5, 10) : widen((uint16_t)n, 8, 7);
+        const int is_nan = (n & 0x7fff) > infinity;
+        wrong += !same_bits(wide[n], (float)want) || is_nan != (wide[n] != wide[n]);
+        wrong += is_nan ? (back[n] & 0x7fff) <= infinity : back[n] != n;
+    }
+    check(wrong == 0, "dtype %d: %u of 65536 values do not survive widening and narrowing", dtype, wrong);
+    /* the midpoints between neighbours, and the floats next to them */
+    for (uint32_t n = 0; n < 65535; n++) {
+        if ((n & 0x7fff) >= infinity) continue;
+        const double middle = ((double)wide[n] + ((n & 0x7fff) + 1 == infinity
+                                                      ? copysign(ldexp(1, dtype == ATTN_FLOAT16 ? 16 : 128), wide[n])
+                                                      : (double)wide[n + 1])) / 2;
+        const float x = (float)middle;
+        test_narrowing(x, dtype);
+        test_narrowing(nextafterf(x, INFINITY), dtype);
+        test_narrowing(nextafterf(x, -INFINITY), dtype);
+    }
+    struct case_random random = case_random_init(7, (uint32_t)shift);
+    for (uint32_t n = 0; n < 200000; n++) test_narrowing(float_of(case_random_next(&random)), dtype);
+    const float edges[] = {0, -0.0f, INFINITY, -INFINITY, NAN, -NAN, 65504, 65519.996f, 65520, -65520, 0x1p-24f, 0x1p-25f,
+                           0x1.000002p-25f, 0x1p-149f, 0x1.fffffep+127f, 0x1.fefffep+127f, 0x1.ffp+127f, 0x1p-133f, 0x1p-134f};
+    for (size_t n = 0; n < sizeof edges / sizeof *edges; n++) test_narrowing(edges[n], dtype);
+    check(failed == before, "dtype %d: narrowing", dtype);
+    free(all), free(back), free(wide);
+}
+
+static void test_convert(void) {
+    float wide[4] = {1, 2, 3, 4};
+    uint16_t half[4] = {0xaaaa, 0xaaaa, 0xaaaa, 0xaaaa};
+    test_convert_dtype(ATTN_FLOAT16, 0x7c00);
+    test_convert_dtype(ATTN_BFLOAT16, 0x7f80);
+    CHECK(attn_convert(NULL, ATTN_FLOAT16, wide, ATTN_FLOAT32, 4) == ATTN_ERROR_NULL);
+    CHECK(attn_convert(half, ATTN_FLOAT16, NULL, ATTN_FLOAT32, 4) == ATTN_ERROR_NULL);
+    CHECK(attn_convert(NULL, ATTN_FLOAT16, NULL, ATTN_FLOAT32, 0) == ATTN_OK);
+    CHECK(attn_convert(half, ATTN_BOOL, wide, ATTN_FLOAT32, 4) == ATTN_ERROR_DTYPE);
+    CHECK(attn_convert(half, ATTN_FLOAT16, wide, ATTN_BOOL, 4) == ATTN_ERROR_DTYPE);
+    CHECK(attn_convert(half, (enum attn_dtype)9, wide, ATTN_FLOAT32, 4) == ATTN_ERROR_DTYPE);
+    CHECK(attn_convert(half, ATTN_FLOAT16, wide, (enum attn_dtype)-1, 4) == ATTN_ERROR_DTYPE);
+    for (size_t n = 0; n < 4; n++) CHECK(half[n] == 0xaaaa);
+    CHECK(attn_convert(half, ATTN_FLOAT16, wide, ATTN_FLOAT32, 3) == ATTN_OK);
+    CHECK(half[0] == 0x3c00 && half[1] == 0x4000 && half[2] == 0x4200 && half[3] == 0xaaaa);
+}
+
+/* ---- heap ---- */
+
+struct heap_block {
+    unsigned char *data;
+    size_t bytes;
+    unsigned char mark;
+};
+
+static int intact(const struct heap_block *block) {
+    size_t n = 0;
+    while (n < block->bytes && block->data[n] == block->mark) n++;
+    return n == block->bytes;
+}
+
+static void test_heap(void) {
+    enum { RANGE = 1 << 20, BLOCKS = 200 };
+    unsigned char *base = allocate(RANGE);
+    struct heap_block blocks[BLOCKS] = {{0}};
+    struct case_random random = case_random_init(11, 0);
+    size_t range = 64 << 10;
+    CHECK(attn_heap_init(base, 0) == NULL);
+    CHECK(attn_heap_init(base, 8) == NULL);
+    CHECK(attn_heap_init(NULL, RANGE) == NULL);
+    struct attn_heap *heap = attn_heap_init(base, range);
+    if (!CHECK(heap != NULL)) return;
+    CHECK(attn_heap_used(heap) == 0);
+    CHECK(attn_heap_alloc(heap, RANGE) == NULL && attn_heap_used(heap) == 0);
+    attn_heap_free(heap, NULL);
+
+    unsigned lost = 0, overlaps = 0, misaligned = 0, outside = 0, wrong_shortfall = 0, refused = 0;
+    for (int step = 0; step < 40000; step++) {
+        struct heap_block *block = &blocks[case_random_below(&random, BLOCKS)];
+        if (block->data) {
+            lost += !intact(block);
+            attn_heap_free(heap, block->data);
+            block->data = NULL;
+            continue;
+        }
+        block->bytes = case_random_below(&random, case_random_below(&random, 50) ? 700 : 40000);
+        block->mark = (unsigned char)step;
+        const size_t shortfall = attn_heap_shortfall(heap, block->bytes);
+        block->data = attn_heap_alloc(heap, block->bytes);
+        wrong_shortfall += (shortfall == 0) != (block->data != NULL);
+        if (!block->data && shortfall <= RANGE - range && case_random_below(&random, 4) == 0) {
+            attn_heap_extend(heap, range += shortfall);
+            block->data = attn_heap_alloc(heap, block->bytes);
+            wrong_shortfall += block->data == NULL;
+        }
+        refused += !block->data;
+        if (!block->data) continue;
+        misaligned += (uintptr_t)block->data % ATTN_ALIGNMENT != 0;
+        outside += block->data < base || block->data + block->bytes > base + range;
+        for (size_t n = 0; n < BLOCKS; n++)
+            overlaps += &blocks[n] != block && blocks[n].data && block->data < blocks[n].data + blocks[n].bytes + !blocks[n].bytes &&
+                        blocks[n].data < block->data + block->bytes + !block->bytes;
+        memset(block->data, block->mark, block->bytes);
+    }
+    check(lost == 0, "heap: %u blocks lost their content", lost);
+    check(overlaps == 0, "heap: %u blocks overlap", overlaps);
+    check(misaligned == 0, "heap: %u blocks not aligned", misaligned);
+    check(outside == 0, "heap: %u blocks outside the range", outside);
+    check(wrong_shortfall == 0, "heap: attn_heap_shortfall was wrong %u times", wrong_shortfall);
+    check(refused > 0 && range > 64 << 10, "heap: never came near its limits");
+
+    for (size_t n = 0; n < BLOCKS; n++) attn_heap_free(heap, blocks[n].data);
+    CHECK(attn_heap_used(heap) == 0);
+    void *most = attn_heap_alloc(heap, range - 4096); /* what was freed has coalesced */
+    CHECK(most != NULL && attn_heap_used(heap) >= range - 4096);
+    CHECK(attn_heap_alloc(heap, 4096) == NULL);
+    attn_heap_free(heap, most);
+    CHECK(attn_heap_used(heap) == 0);
+
+    void *none = attn_heap_alloc(heap, 0), *another = attn_heap_alloc(heap, 0);
+    CHECK(none && another && none != another);
+    attn_heap_free(heap, none);
+    attn_heap_free(heap, another);
+    for (size_t below = 0; below < 130; below++) {
+        CHECK(attn_heap_alloc(heap, SIZE_MAX - below) == NULL);
+        CHECK(attn_heap_shortfall(heap, SIZE_MAX - below) == SIZE_MAX);
+    }
+    CHECK(attn_heap_alloc(heap, SIZE_MAX / 2) == NULL);
+    CHECK(attn_heap_used(heap) == 0);
+    attn_heap_extend(heap, range); /* not growing is nothing */
+    CHECK(attn_heap_used(heap) == 0 && attn_heap_shortfall(heap, range) > 0);
+    free(base);
+}
+
+/* ---- random problems ---- */
+
+static struct case_arena arena;
+static size_t arena_bytes = 4 * CASE_ARENA_BYTES;
+static unsigned char *arena_base;
+
+struct statistics {
+    double ours, naive;
+    unsigned cases;
+};
+enum { STATISTICS_OUTPUT, STATISTICS_LOG_SUM_EXP, STATISTICS_WEIGHTS, STATISTICS };
+static struct statistics statistics[CASE_FAMILIES][STATISTICS];
+
+/* One case with its reference results. */
+struct subject {
+    struct case_problem c;
+    struct attn_reference_result reference, naive;
+    void *memory;        /* of both */
+    double *magnitude;   /* per row: the largest logit that matters */
+    uint8_t *underflows; /* per row: whether its sum is lost in float32 */
+    double value_max;    /* over kept keys */
+    double amplify;      /* 1 / (1 - rate) where dropout acts */
+    uint8_t *keys_kept, *values_kept; /* [batch, key_heads | value_heads, k_len]: whether any row needs the key */
+};
+
+static void describe(const struct case_problem *c) {
+    static const char *const dtypes[] = {"f32", "f16", "bf16", "bool"}, *const kinds[] = {"none", "dense", "csr"};
+    static const char *const stages[] = {"raw", "softcapped", "biased"};
+    const struct attn_problem *p = &c->problem;
+    const struct attn_result *w = &c->wanted;
+    if (failed > 50) return;
+    printf("    seed %u: b %zu h %zu hk %zu hv %zu sq %zu sk %zu d %zu dv %zu, %s/%s/%s, scaling %g, family %d\n", c->seed, p->batch,
+           p->heads, p->key_heads, p->value_heads, p->q_len, p->k_len, p->dim, p->value_dim, dtypes[p->queries.dtype],
+           dtypes[p->keys.dtype], dtypes[p->values.dtype], (double)p->scaling, c->family);
+    printf("   ");
+    if (p->softcap != 0) printf(" softcap %g", (double)p->softcap);
+    if (p->attention_mask.data) printf(" mask %s", dtypes[p->attention_mask.dtype]);
+    if (p->causal) printf(" causal");
+    if (p->has_window) printf(" window %u,%u", p->window_left, p->window_right);
+    if (p->key_offset) printf(" key_offset %d", p->key_offset);
+    if (p->query_offsets && p->batch) printf(" query_offsets %d..", p->query_offsets[0]);
+    if (p->key_lengths && p->batch) printf(" key_lengths %d..", p->key_lengths[0]);
+    if (p->alibi_slopes) printf(" alibi");
+    if (p->sinks) printf(" sinks");
+    if (p->sparse_mask.kind)
+        printf(" sparse %s %zux%zu%s %s", kinds[p->sparse_mask.kind], p->sparse_mask.batch, p->sparse_mask.heads,
+               p->sparse_mask.weights ? " weighted" : "", p->weighting ? "inverse" : "multiply");
+    if (dropout_acts(p))
+        printf(" dropout %g %s%s", p->dropout.rate, p->dropout.placement ? "after" : "before", p->dropout.mask.data ? " mask" : "");
+    if (p->empty_rows) printf(" nan");
+    if (p->row_max_over) printf(" allowed");
+    printf("; wants%s%s%s%s%s%s%s%s%s [%zu,%zu)x[%zu,%zu)\n", w->output ? " output" : "", w->log_sum_exp ? " lse" : "",
+           w->numerator ? " num" : "", w->denominator ? " den" : "", w->row_max ? " max" : "", w->weights ? " weights" : "",
+           w->scores ? " scores " : "", w->scores ? stages[w->score_stage] : "", w->dropout_mask ? " dropout" : "", w->row_begin,
+           w->row_end, w->column_begin, w->column_end);
+}
+
+static size_t rows_of(const struct attn_problem *p) { return p->batch * p->heads * p->q_len; }
+
+/* Carves the arrays of a reference result out of *memory. */
+static struct attn_reference_result reference_arrays(const struct attn_problem *p, double **memory) {
+    const size_t rows = rows_of(p), cells = rows * p->k_len;
+    struct attn_reference_result r = {0};
+    double **const arrays[] = {&r.scratch, &r.output, &r.numerator, &r.log_sum_exp, &r.denominator, &r.row_max,
+                               &r.weights, &r.scores[0], &r.scores[1], &r.scores[2]};
+    const size_t counts[] = {p->k_len, rows * p->value_dim, rows * p->value_dim, rows, rows, rows, cells, cells, cells, cells};
+    for (size_t n = 0; n < sizeof arrays / sizeof *arrays; n++) {
+        *arrays[n] = *memory;
+        *memory += counts[n];
+    }
+    r.dropout_mask = (uint8_t *)*memory;
+    r.keys = r.dropout_mask + cells;
+    *memory = (double *)(void *)((char *)*memory + (2 * cells + 15) / 8 * 8);
+    return r;
+}
+
+/* The largest value of a row that its result hangs on: keys whose exponential is not far below rounding. */
+static double row_magnitude(const struct subject *s, size_t n) {
+    const struct attn_problem *p = &s->c.problem;
+    double max = -(double)INFINITY, magnitude = 0;
+    for (size_t j = n * p->k_len; j < (n + 1) * p->k_len; j++)
+        if (s->reference.keys[j] == ATTN_REFERENCE_KEPT) max = fmax(max, s->reference.scores[ATTN_SCORES_BIASED][j]);
+    for (size_t j = n * p->k_len; j < (n + 1) * p->k_len; j++) {
+        const double logit_ = s->reference.scores[ATTN_SCORES_BIASED][j], before = s->reference.scores[ATTN_SCORES_SOFTCAPPED][j];
+        if (s->reference.keys[j] != ATTN_REFERENCE_KEPT || logit_ < max - 110) continue;
+        magnitude = fmax(magnitude, fmax(fabs(logit_), fabs(before)));
+    }
+    return magnitude;
+}
+
+static void subject_init(struct subject *s) {
+    const struct attn_problem *p = &s->c.problem;
+    const size_t rows = rows_of(p), key_rows = p->batch * p->key_heads * p->k_len, value_rows = p->batch * p->value_heads * p->k_len;
+    const size_t doubles = 2 * (p->k_len + rows * (2 * p->value_dim + 3 + 4 * p->k_len) + rows * p->k_len / 4 + 4) + rows;
+    double *memory = s->memory = allocate(doubles * sizeof(double) + key_rows + value_rows + rows);
+    s->reference = reference_arrays(p, &memory);
+    s->naive = reference_arrays(p, &memory);
+    s->magnitude = memory;
+    s->keys_kept = memset(memory + rows, 0, key_rows + value_rows);
+    s->values_kept = s->keys_kept + key_rows;
+    s->underflows = s->values_kept + value_rows;
+    attn_reference(p, &s->reference);
+    naive_reference(p, &s->naive);
+
+    for (size_t n = 0; n < rows; n++) {
+        const size_t b = n / p->q_len / p->heads, h = n / p->q_len % p->heads;
+        const size_t key_head = h / (p->heads / p->key_heads), value_head = h / (p->heads / p->value_heads);
+        /* relative to a key that dropout removed, or that the sparse mask leaves out, what is kept may be nothing */
+        const double sum = s->reference.denominator[n], log_sum_exp = s->reference.log_sum_exp[n];
+        const double undropped = isinf(log_sum_exp) ? 1 : exp(log_sum_exp - s->reference.row_max[n]);
+        s->underflows[n] = undropped < 1e-30 || (sum > 0 && sum < 1e-30);
+        s->magnitude[n] = row_magnitude(s, n);
+        for (size_t j = 0; j < p->k_len; j++) {
+            const uint8_t key = s->reference.keys[n * p->k_len + j];
+            /* where the maximum runs over all allowed keys, the sparse mask hides none of them */
+            const int needed = key == ATTN_REFERENCE_KEPT || (key == ATTN_REFERENCE_SPARSE && p->row_max_over == ATTN_ROW_MAX_ALLOWED);
+            if (needed) s->keys_kept[(b * p->key_heads + key_head) * p->k_len + j] = 1;
+            if (needed) s->values_kept[(b * p->value_heads + value_head) * p->k_len + j] = 1;
+        }
+    }
+    s->value_max = 0;
+    for (size_t n = 0; n < value_rows; n++)
+        for (size_t x = 0; s->values_kept[n] && x < p->value_dim; x++) {
+            const size_t b = n / p->k_len / p->value_heads, h = n / p->k_len % p->value_heads;
+            s->value_max = fmax(s->value_max, fabs((double)element(&p->values, b, h, n % p->k_len, x)));
+        }
+    s->amplify = dropout_acts(p) && p->dropout.rate < 1 ? 1 / (1 - p->dropout.rate) : 1;
+}
+
+/* What is compared: a strided float array [batch, heads, rows, columns] against contiguous doubles [.., columns_all]. */
+struct comparison {
+    const char *name;
+    const float *got;
+    size_t batch_stride, head_stride, row_stride;
+    const double *want, *naive;
+    size_t row_begin, row_end, column_begin, column_end, columns_all;
+    const double *ignore; /* like want: skip the cells where it is not an ordinary number; NULL: none */
+    double unit;          /* the bound's second term is unit * (1 + magnitude) * (scale ? scale[row] : 1) */
+    const double *scale;
+    double slack; /* factor on the whole bound */
+    double tiny;  /* absolute, for what lies near the smallest floats */
+    int partial;  /* sums themselves, comparable even where they underflow */
+};
+
+/* Checks every cell against the bound; largest errors go to *ours and *naive. */
+static int compare(const struct subject *s, const struct comparison *c, double *ours, double *naive) {
+    const struct attn_problem *p = &s->c.problem;
+    double naive_max = 0, error_max = 0, ordinary = 0;
+    for (size_t n = 0; n < rows_of(p); n++)
+        if (s->magnitude[n] < 5e4) ordinary = fmax(ordinary, s->magnitude[n]);
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t n = 0; n < rows_of(p); n++) {
+            const size_t b = n / p->q_len / p->heads, h = n / p->q_len % p->heads, i = n % p->q_len;
+            if (i < c->row_begin || i >= c->row_end || (s->underflows[n] && !c->partial)) continue;
+            for (size_t x = c->column_begin; x < c->column_end; x++) {
+                const size_t at = n * c->columns_all + x;
+                const double want = c->want[at];
+                if (c->ignore && !(fabs(c->ignore[at]) < 1e30)) continue;
+                const double naive_error = fabs(c->naive[at] - want);
+                if (pass == 0) {
+                    if (naive_error > naive_max) naive_max = naive_error; /* not where it is NaN */
+                    continue;
+                }
+                const float got = c->got[b * c->batch_stride + h * c->head_stride + (i - c->row_begin) * c->row_stride + (x - c->column_begin)];
+                const double bound = c->slack * (1.5 * (naive_max < 1e300 ? naive_max : 0) +
+                                                 c->unit * (1 + fmax(ordinary, s->magnitude[n])) * (c->scale ? c->scale[n] : 1)) + c->tiny;
+                const double error = fabs((double)got - want);
+                const int ok = isnan(want) ? isnan(got) : isinf(want) ? (double)got == want : error <= bound;
+                if (!ok) {
+                    check(0, "seed %u: %s[%zu,%zu,%zu,%zu] = %.9g, expected %.9g, error %.3g, bound %.3g, naive %.9g (worst %.3g)", s->c.seed,
+                          c->name, b, h, i, x, (double)got, want, error, bound, c->naive[at], naive_max);
+                    describe(&s->c);
+                    return 0;
+                }
+                if (error > error_max) error_max = error;
+            }
+        }
+    passed++;
+    if (ours) *ours = error_max;
+    if (naive) *naive = naive_max;
+    return 1;
+}
+
+static void count_statistics(const struct subject *s, int kind, double unit, double ours, double naive) {
+    struct statistics *stats = &statistics[s->c.family][kind];
+if (getenv("DEBUG") && (ours/unit > stats->ours)) { printf("new max %d %g naive %g\n", kind, ours/unit, naive/unit); describe(&s->c); }
+    stats->ours = fmax(stats->ours, ours / unit);
+    stats->naive = fmax(stats->naive, naive / unit);
+    stats->cases++;
+}
+
+/* Everything that a run gave, against the reference. */
+static void compare_all(const struct subject *s, const struct attn_result *r, double slack, int with_statistics) {
+    const struct attn_problem *p = &s->c.problem;
+    const double eps = 0x1p-22;
+    double ours, naive;
+    const struct comparison rows = {.row_end = p->q_len, .column_end = 1, .columns_all = 1, .row_stride = 1, .head_stride = p->q_len,
+                                    .batch_stride = p->heads * p->q_len, .unit = eps, .slack = slack};
+    struct comparison c;
+    if (r->output) {
+        c = (struct comparison){"output", r->output, r->output_batch_stride, r->output_head_stride, r->output_row_stride, s->reference.output,
+                                s->naive.output, 0, p->q_len, 0, p->value_dim, p->value_dim, NULL, eps * s->value_max * s->amplify, NULL,
+                                slack, 1e-37, 0};
+        if (compare(s, &c, &ours, &naive) && with_statistics && s->value_max > 0)
+            count_statistics(s, STATISTICS_OUTPUT, s->value_max * s->amplify, ours, naive);
+    }
+    if (r->log_sum_exp) {
+        c = rows, c.name = "log_sum_exp", c.got = r->log_sum_exp, c.want = s->reference.log_sum_exp, c.naive = s->naive.log_sum_exp;
+        if (compare(s, &c, &ours, &naive) && with_statistics) count_statistics(s, STATISTICS_LOG_SUM_EXP, 1, ours, naive);
+    }
+    if (r->numerator) {
+        c = rows, c.name = "numerator", c.got = r->numerator, c.want = s->reference.numerator, c.naive = s->naive.numerator;
+        c.column_end = c.columns_all = c.row_stride = p->value_dim, c.head_stride *= p->value_dim, c.batch_stride *= p->value_dim;
+        c.scale = s->reference.denominator, c.unit = eps * s->value_max * s->amplify, c.tiny = 1e-35 * (1 + s->value_max), c.partial = 1;
+        /* before normalisation the denominator has dropout in it, and may be 0 through it: then so is the numerator */
+        compare(s, &c, NULL, NULL);
+    }
+    if (r->denominator) {
+        c = rows, c.name = "denominator", c.got = r->denominator, c.want = s->reference.denominator, c.naive = s->naive.denominator;
+        c.scale = s->reference.denominator, c.tiny = 1e-35, c.partial = 1;
+        compare(s, &c, NULL, NULL);
+    }
+    if (r->row_max) {
+        c = rows, c.name = "row_max", c.got = r->row_max, c.want = s->reference.row_max, c.naive = s->naive.row_max;
+        compare(s, &c, NULL, NULL);
+    }
+    c = (struct comparison){.row_begin = r->row_begin, .row_end = r->row_end, .column_begin = r->column_begin, .column_end = r->column_end,
+                            .columns_all = p->k_len, .row_stride = r->column_end - r->column_begin, .unit = eps, .slack = slack};
+    c.head_stride = (r->row_end - r->row_begin) * c.row_stride, c.batch_stride = p->heads * c.head_stride;
+    if (r->weights) {
+        c.name = "weights", c.got = r->weights, c.want = s->reference.weights, c.naive = s->naive.weights, c.unit = eps * s->amplify;
+        c.tiny = 1e-37;
+        if (compare(s, &c, &ours, &naive) && with_statistics) count_statistics(s, STATISTICS_WEIGHTS, s->amplify, ours, naive);
+    }
+    if (r->scores) {
+        /* where garbage stands, raw scores are garbage too */
+        c.name = "scores", c.got = r->scores, c.want = s->reference.scores[r->score_stage], c.naive = s->naive.scores[r->score_stage];
+        c.ignore = r->score_stage == ATTN_SCORES_BIASED ? NULL : s->reference.scores[ATTN_SCORES_RAW];
+        double *scale = allocate(rows_of(p) * sizeof *scale);
+        for (size_t n = 0; n < rows_of(p); n++) {
+            scale[n] = 1; /* at least as large as the row's logits, which compare() multiplies with */
+            for (size_t j = n * p->k_len; j < (n + 1) * p->k_len; j++) {
+                const double raw = fabs(s->reference.scores[ATTN_SCORES_RAW][j]);
+                if (raw < 1e30) scale[n] = fmax(scale[n], raw);
+            }
+        }
+        c.scale = scale, c.unit = eps;
+        compare(s, &c, NULL, NULL);
+        free(scale);
+    }
+    if (r->dropout_mask)
+        if (!check(memcmp(r->dropout_mask, s->reference.dropout_mask, rows_of(p) * p->k_len) == 0, "seed %u: dropout mask", s->c.seed))
+            describe(&s->c);
+}
+
+/* Runs jobs in ranges of random size and order, each with a workspace full of NaN bits of its own. */
+static enum attn_status run(const struct attn_problem *p, const struct attn_result *r, struct case_random *random) {
+    struct attn_plan plan;
+    enum attn_status status = attn_plan_init(&plan, p, r);
+    if (status != ATTN_OK) return status;
+    size_t *order = allocate((plan.jobs + 1) * sizeof *order), ranges = 0;
+    order[ranges++] = 0;
+    for (size_t job = 1; job < plan.jobs; job++)
+        if (random && case_random_below(random, 2)) order[ranges++] = job;
+    for (size_t n = ranges; random && n > 1; n--) {
+        const size_t other = case_random_below(random, (uint32_t)n), swap = order[n - 1];
+        order[n - 1] = order[other];
+        order[other] = swap;
+    }
+    for (size_t n = 0; n < ranges && status == ATTN_OK; n++) {
+        size_t end = plan.jobs;
+        for (size_t other = 0; other < ranges; other++)
+            if (order[other] > order[n] && order[other] < end) end = order[other];
+        void *workspace = aligned_alloc(ATTN_ALIGNMENT, plan.workspace_bytes ? plan.workspace_bytes : ATTN_ALIGNMENT);
+        memset(workspace, 0xff, plan.workspace_bytes);
+        status = attn_run(&plan, p, r, workspace, plan.workspace_bytes, order[n], end);
+        free(workspace);
+    }
+    free(order);
+    return status;
+}
+
+/* Elements of a result that lie in no gap of its layout, as a callback-free walk over rows. */
+static int same_row(const struct attn_problem *p, const struct attn_result *a, const struct attn_result *b, size_t n, const char **what) {
+    const size_t batch = n / p->q_len / p->heads, h = n / p->q_len % p->heads, i = n % p->q_len;
+    int same = 1;
+    *what = "output";
+    const size_t out = batch * a->output_batch_stride + h * a->output_head_stride + i * a->output_row_stride;
+    for (size_t x = 0; same && a->output && b->output && x < p->value_dim; x++) same = same_bits(a->output[out + x], b->output[out + x]);
+    if (!same) return 0;
+    *what = "partials or log_sum_exp";
+    if (a->log_sum_exp && b->log_sum_exp) same &= same_bits(a->log_sum_exp[n], b->log_sum_exp[n]);
+    if (a->denominator && b->denominator) same &= same_bits(a->denominator[n], b->denominator[n]);
+    if (a->row_max && b->row_max) same &= same_bits(a->row_max[n], b->row_max[n]);
+    for (size_t x = n * p->value_dim; a->numerator && b->numerator && x < (n + 1) * p->value_dim; x++)
+        same &= same_bits(a->numerator[x], b->numerator[x]);
+    if (!same) return 0;
+    *what = "weights";
+    if (a->weights && b->weights && i >= a->row_begin && i < a->row_end) {
+        const size_t columns = a->column_end - a->column_begin;
+        const size_t at = ((n / p->q_len) * (a->row_end - a->row_begin) + i - a->row_begin) * columns;
+        for (size_t j = 0; same && j < columns; j++) same = same_bits(a->weights[at + j], b->weights[at + j]);
+    }
+    return same;
+}
+
+/* Two results agree bit for bit; rows with skip[row] set are left out. */
+static void same_results(const struct subject *s, const struct attn_result *a, const struct attn_result *b, const uint8_t *skip,
+                         const char *why) {
+    const struct attn_problem *p = &s->c.problem;
+    for (size_t n = 0; n < rows_of(p); n++) {
+        const char *what;
+        if ((skip && skip[n]) || same_row(p, a, b, n, &what)) continue;
+        check(0, "seed %u: %s changed %s of row [%zu,%zu,%zu]", s->c.seed, why, what, n / p->q_len / p->heads, n / p->q_len % p->heads,
+              n % p->q_len);
+        describe(&s->c);
+        return;
+    }
+    passed++;
+}
+
+/* Nothing was written beside the arrays, nor between the rows of the output. */
+static void guards_intact(const struct subject *s, const struct attn_result *r) {
+    const struct attn_problem *p = &s->c.problem;
+    struct case_array arrays[CASE_ARRAYS];
+    case_arrays(p, r, arrays);
+    int ok = 1;
+    for (size_t n = 0; n < CASE_ARRAYS; n++) {
+        const unsigned char *array = arrays[n].data;
+        for (size_t at = arrays[n].bytes; array && at < (arrays[n].bytes + 63) / 64 * 64 + 64; at++) ok &= array[at] == 0xff;
+    }
+    if (r->output) {
+        uint8_t *written = allocate(r->output_capacity);
+        memset(written, 0, r->output_capacity);
+        for (size_t n = 0; n < rows_of(p); n++) {
+            const size_t b = n / p->q_len / p->heads, h = n / p->q_len % p->heads, i = n % p->q_len;
+            memset(written + b * r->output_batch_stride + h * r->output_head_stride + i * r->output_row_stride, 1, p->value_dim);
+        }
+        for (size_t at = 0; at < r->output_capacity; at++) ok &= written[at] || bits_of(r->output[at]) == 0xffffffff;
+        free(written);
+    }
+    if (!check(ok, "seed %u: wrote outside the results", s->c.seed)) describe(&s->c);
+}
+
+static int rows_alone(const struct attn_tensor *t, size_t batch, size_t heads) {
+    return (batch < 2 || t->batch_stride) && (heads < 2 || t->head_stride);
+}
+
+/* Garbage wherever nobody looks may not change a bit; garbage in a key changes only the rows that keep it. */
+static void test_garbage(const struct subject *s, const struct attn_result *clean, struct case_random *random) {
+    const struct attn_problem *p = &s->c.problem;
+    const struct case_arena mark = arena;
+    struct attn_result r;
+    if (case_results(&s->c, &r, &arena)) return;
+    case_fill(&s->c, case_random_next(random));
+    const int keys_alone = rows_alone(&p->keys, p->batch, p->key_heads), values_alone = rows_alone(&p->values, p->batch, p->value_heads);
+    for (size_t n = 0; keys_alone && n < p->batch * p->key_heads * p->k_len; n++)
+        if (!s->keys_kept[n])
+            case_poison(&p->keys, n / p->k_len / p->key_heads, n / p->k_len % p->key_heads, n % p->k_len, p->dim, case_random_next(random));
+    for (size_t n = 0; values_alone && n < p->batch * p->value_heads * p->k_len; n++)
+        if (!s->values_kept[n])
+            case_poison(&p->values, n / p->k_len / p->value_heads, n / p->k_len % p->value_heads, n % p->k_len, p->value_dim,
+                        case_random_next(random));
+    check(run(p, &r, NULL) == ATTN_OK, "seed %u: status", s->c.seed);
+    same_results(s, clean, &r, NULL, "garbage that no row keeps");
+
+    if (keys_alone && values_alone && p->k_len && rows_of(p)) {
+        uint8_t *touched = allocate(rows_of(p));
+        memset(touched, 0, rows_of(p));
+        for (uint32_t count = 1 + case_random_below(random, 4); count; count--) {
+            const size_t j = case_random_below(random, (uint32_t)p->k_len), b = case_random_below(random, (uint32_t)p->batch);
+            const size_t h = case_random_below(random, (uint32_t)p->heads); /* its key and value heads */
+            const size_t key_head = h / (p->heads / p->key_heads), value_head = h / (p->heads / p->value_heads);
+            case_poison(&p->keys, b, key_head, j, p->dim, case_random_next(random));
+            case_poison(&p->values, b, value_head, j, p->value_dim, case_random_next(random));
+            for (size_t n = 0; n < rows_of(p); n++) {
+                const size_t head = n / p->q_len % p->heads;
+                const int reads = n / p->q_len / p->heads == b &&
+                                  (head / (p->heads / p->key_heads) == key_head || head / (p->heads / p->value_heads) == value_head);
+                const uint8_t key = s->reference.keys[n * p->k_len + j];
+                touched[n] |= reads && (key == ATTN_REFERENCE_KEPT ||
+                                        (key == ATTN_REFERENCE_SPARSE && p->row_max_over == ATTN_ROW_MAX_ALLOWED));
+            }
+        }
+        check(run(p, &r, NULL) == ATTN_OK, "seed %u: status", s->c.seed);
+        same_results(s, clean, &r, touched, "garbage in keys that the row does not keep");
+        free(touched);
+    }
+    case_fill(&s->c, 0);
+    arena = mark;
+}
+
+/* A NaN in a kept key makes its rows NaN; a NaN in a kept value its column alone. */
+static void test_nan(const struct subject *s, const struct attn_result *clean, struct case_random *random) {
+    const struct attn_problem *p = &s->c.problem;
+    const struct case_arena mark = arena;
+    struct attn_result r;
+    if (!p->k_len || !rows_of(p) || !rows_alone(&p->keys, p->batch, p->key_heads) ||
+        !rows_alone(&p->values, p->batch, p->value_heads) || dropout_acts(p) || case_results(&s->c, &r, &arena))
+        return;
+    const size_t start = case_random_below(random, (uint32_t)(rows_of(p) * p->k_len));
+    size_t cell = start;
+    while (s->reference.keys[cell] != ATTN_REFERENCE_KEPT || s->underflows[cell / p->k_len] || !(s->reference.weights[cell] > 1e-30))
+        if ((cell = (cell + 1) % (rows_of(p) * p->k_len)) == start) goto done; /* nothing is kept */
+    const size_t row = cell / p->k_len, j = cell % p->k_len, b = row / p->q_len / p->heads, h = row / p->q_len % p->heads;
+    const size_t i = row % p->q_len, x = case_random_below(random, (uint32_t)p->value_dim);
+    const size_t out = b * r.output_batch_stride + h * r.output_head_stride + i * r.output_row_stride;
+    struct attn_tensor t = p->values;
+    if (p->value_dim && r.output) {
+        const size_t at = b * t.batch_stride + h / (p->heads / p->value_heads) * t.head_stride + j * t.row_stride + x;
+        memset((char *)(void *)t.data + at * (t.dtype == ATTN_FLOAT32 ? 4 : 2), 0xff, t.dtype == ATTN_FLOAT32 ? 4 : 2);
+        int ok = run(p, &r, NULL) == ATTN_OK;
+        for (size_t y = 0; y < p->value_dim; y++)
+            ok &= y == x ? isnan(r.output[out + y]) : same_bits(r.output[out + y], clean->output[out + y]);
+        if (!check(ok, "seed %u: NaN in column %zu of value %zu, row [%zu,%zu,%zu]", s->c.seed, x, j, b, h, i)) describe(&s->c);
+    }
+    case_fill(&s->c, 0);
+    t = p->keys;
+    if (p->dim) {
+        const size_t at = b * t.batch_stride + h / (p->heads / p->key_heads) * t.head_stride + j * t.row_stride;
+        memset((char *)(void *)t.data + at * (t.dtype == ATTN_FLOAT32 ? 4 : 2), 0xff, t.dtype == ATTN_FLOAT32 ? 4 : 2);
+        int ok = run(p, &r, NULL) == ATTN_OK;
+        for (size_t y = 0; r.output && y < p->value_dim; y++) ok &= isnan(r.output[out + y]) != 0;
+        if (r.log_sum_exp) ok &= isnan(r.log_sum_exp[row]) != 0;
+        if (r.denominator) ok &= isnan(r.denominator[row]) != 0;
+        if (!check(ok, "seed %u: NaN in key %zu, row [%zu,%zu,%zu]", s->c.seed, j, b, h, i)) describe(&s->c);
+    }
+done:
+    case_fill(&s->c, 0);
+    arena = mark;
+}
+
+/* Asking for less gives the same bits. */
+static void test_requests(const struct subject *s, const struct attn_result *all, struct case_random *random) {
+    const struct case_arena mark = arena;
+    struct attn_result r;
+    if (case_results(&s->c, &r, &arena)) return;
+    if (all->output && all->log_sum_exp && case_random_below(random, 2)) r.log_sum_exp = NULL;
+    r.weights = r.scores = NULL;
+    if (case_random_below(random, 2)) r.numerator = r.denominator = r.row_max = NULL;
+    r.dropout_mask = NULL;
+    check(run(&s->c.problem, &r, NULL) == ATTN_OK, "seed %u: status", s->c.seed);
+    same_results(s, all, &r, NULL, "asking for less");
+    arena = mark;
+}
+
+/* ---- partials over ranges of keys ---- */
+
+/* Moves a tensor's start by `elements`. */
+static void advance(struct attn_tensor *t, size_t elements) {
+    if (!t->data || !t->capacity) return;
+    t->data = (const char *)t->data + elements * (t->dtype == ATTN_FLOAT32 ? 4 : t->dtype == ATTN_BOOL ? 1 : 2);
+    t->capacity -= elements < t->capacity ? elements : t->capacity;
+}
+
+/* The problem of keys [begin, end) alone. 0 = done, -1 = no room. */
+static int slice(struct attn_problem *part, const struct attn_problem *p, size_t begin, size_t end) {
+    *part = *p;
+    part->k_len = end - begin;
+    part->key_offset += (int32_t)begin;
+    advance(&part->keys, begin * p->keys.row_stride);
+    advance(&part->values, begin * p->values.row_stride);
+    advance(&part->attention_mask, begin * p->attention_mask.column_stride);
+    advance(&part->dropout.mask, begin * p->dropout.mask.column_stride);
+    int32_t *offsets = case_alloc(&arena, p->batch * sizeof *offsets), *lengths = case_alloc(&arena, p->batch * sizeof *lengths);
+    if (!offsets || !lengths) return -1;
+    for (size_t b = 0; b < p->batch; b++) {
+        const int64_t length = (p->key_lengths ? p->key_lengths[b] : (int64_t)p->k_len) - (int64_t)begin;
+        offsets[b] = p->query_offsets ? p->query_offsets[b] : (int32_t)((int64_t)p->key_offset + (int64_t)p->k_len - (int64_t)p->q_len);
+        lengths[b] = length < 0 ? 0 : (int32_t)(length > (int64_t)part->k_len ? (int64_t)part->k_len : length);
+    }
+    part->query_offsets = offsets;
+    part->key_lengths = lengths;
+    struct attn_mask *mask = &part->sparse_mask;
+    if (mask->kind == ATTN_MASK_NONE) return 0;
+    const size_t rows = mask->batch * mask->heads * p->q_len;
+    if (mask->kind == ATTN_MASK_DENSE) {
+        float *weights = case_alloc(&arena, rows * part->k_len * sizeof *weights);
+        if (!weights) return -1;
+        for (size_t r = 0; r < rows; r++)
+            for (size_t j = 0; j < part->k_len; j++) weights[r * part->k_len + j] = mask->weights[r * p->k_len + begin + j];
+        mask->weights = weights;
+        return 0;
+    }
+    uint32_t *ptr = case_alloc(&arena, (rows + 1) * sizeof *ptr), *indices = case_alloc(&arena, mask->indices_len * sizeof *indices);
+    float *weights = case_alloc(&arena, mask->indices_len * sizeof *weights);
+    if (!ptr || !indices || !weights) return -1;
+    uint32_t n = ptr[0] = 0;
+    for (size_t r = 0; r < rows; r++) {
+        for (uint32_t at = mask->ptr[r]; at < mask->ptr[r + 1]; at++)
+            if (mask->indices[at] >= begin && mask->indices[at] < end) {
+                indices[n] = (uint32_t)(mask->indices[at] - begin);
+                weights[n++] = mask->weights ? mask->weights[at] : 1;
+            }
+        ptr[r + 1] = n;
+    }
+    mask->ptr = ptr, mask->indices = indices, mask->indices_len = n;
+    if (mask->weights) mask->weights = weights;
+    return 0;
+}
+
+static int run_partials(const struct attn_problem *p, struct attn_partials *partials) {
+    struct attn_result r;
+    const size_t rows = rows_of(p);
+    attn_result_init(&r, p);
+    partials->numerator = r.numerator = case_alloc(&arena, rows * p->value_dim * sizeof(float));
+    partials->denominator = r.denominator = case_alloc(&arena, rows * sizeof(float));
+    partials->row_max = r.row_max = case_alloc(&arena, rows * sizeof(float));
+    if (!r.numerator || !r.denominator || !r.row_max) return -1;
+    const enum attn_status status = run(p, &r, NULL);
+    return check(status == ATTN_OK, "status %d of a slice", status) ? 0 : -1;
+}
+
+/* Partials over a split of the keys, merged in any order, are the partials of the whole, and finish as its output. */
+static void test_partials(struct subject *s, struct case_random *random) {
+    const struct attn_problem *p = &s->c.problem;
+    const struct case_arena mark = arena;
+    if ((int64_t)p->key_offset + (int64_t)p->k_len > INT32_MAX) return;
+    enum { PARTS = 3 };
+    size_t cuts[PARTS + 1] = {0, 0, 0, p->k_len};
+    for (size_t n = 1; n < PARTS; n++) cuts[n] = case_random_below(random, (uint32_t)p->k_len + 1);
+    if (cuts[1] > cuts[2]) cuts[1] ^= cuts[2], cuts[2] ^= cuts[1], cuts[1] ^= cuts[2];
+    struct attn_partials partials[PARTS];
+    for (size_t n = 0; n < PARTS; n++) {
+        struct attn_problem part;
+        if (slice(&part, p, cuts[n], cuts[n + 1]) || run_partials(&part, &partials[n])) goto done;
+    }
+    const size_t first = case_random_below(random, PARTS);
+    CHECK(attn_partials_merge(partials[first], partials[(first + 1) % PARTS], rows_of(p), p->value_dim) == ATTN_OK);
+    CHECK(attn_partials_merge(partials[first], partials[(first + 2) % PARTS], rows_of(p), p->value_dim) == ATTN_OK);
+
+    struct attn_result merged = s->c.wanted;
+    merged.numerator = partials[first].numerator;
+    merged.denominator = partials[first].denominator;
+    merged.row_max = partials[first].row_max;
+    merged.weights = merged.scores = NULL;
+    merged.dropout_mask = NULL;
+    merged.output = case_alloc(&arena, merged.output_capacity * sizeof(float));
+    merged.log_sum_exp = case_alloc(&arena, rows_of(p) * sizeof(float));
+    if (!merged.output || !merged.log_sum_exp) goto done;
+    CHECK(attn_partials_finish(&partials[first], p, &merged) == ATTN_OK);
+    /* only the sum without dropout is a log-sum-exp */
+    if (dropout_acts(p) && p->dropout.placement == ATTN_DROPOUT_BEFORE_NORMALIZATION) merged.log_sum_exp = NULL;
+    compare_all(s, &merged, 2, 0);
+done:
+    arena = mark;
+}
+
+static void test_case(uint32_t seed) {
+    struct subject s;
+    arena = (struct case_arena){arena_base, arena_bytes, 0};
+    struct case_random random = case_random_init(seed, 99);
+    struct attn_result r, split;
+    if (!check(case_make(&s.c, seed, &arena) == 0, "seed %u: the arena is too small", seed)) return;
+    subject_init(&s);
+    const size_t inputs = arena.used;
+    check(inputs <= CASE_ARENA_BYTES, "seed %u: inputs of %zu bytes", seed, inputs);
+    unsigned char *before = allocate(inputs);
+    memcpy(before, arena.base, inputs);
+    if (!check(case_results(&s.c, &r, &arena) == 0 && case_results(&s.c, &split, &arena) == 0, "seed %u: arena", seed)) return;
+
+    const enum attn_status status = run(&s.c.problem, &r, NULL);
+    if (check(status == ATTN_OK, "seed %u: status %d (%s)", seed, status, attn_status_string(status))) {
+        compare_all(&s, &r, 1, 1);
+        guards_intact(&s, &r);
+        check(run(&s.c.problem, &split, &random) == ATTN_OK, "seed %u: status", seed);
+        same_results(&s, &r, &split, NULL, "splitting the jobs");
+        test_requests(&s, &r, &random);
+        check(memcmp(before, arena.base, inputs) == 0, "seed %u: changed an input", seed);
+        test_garbage(&s, &r, &random);
+        test_nan(&s, &r, &random);
+        test_partials(&s, &random);
+    } else
+        describe(&s.c);
+    free(before);
+    free(s.memory);
+}
+
+/* Over a family the largest error may not exceed 1.5 times the naive loop's. */
+static void test_statistics(void) {
+    static const char *const families[] = {"tiny", "ordinary", "large", "huge"}, *const kinds[] = {"output", "log_sum_exp", "weights"};
+    for (int family = 0; family < CASE_FAMILIES; family++)
+        for (int kind = 0; kind < STATISTICS; kind++) {
+            const struct statistics *stats = &statistics[family][kind];
+            printf("%-8s logits, %-11s: largest error %.3g, naive float32 %.3g, ratio %.2f (%u cases)\n", families[family], kinds[kind],
+                   stats->ours, stats->naive, stats->ours / stats->naive, stats->cases);
+            if (stats->cases >= 1000)
+                check(stats->ours <= 1.5 * stats->naive, "%s logits: error of %s", families[family], kinds[kind]);
+        }
+}
+
+int main(int argc, char **argv) {
+    const uint32_t cases = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 5000;
+    const uint32_t first = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 0) : 1;
+    if (argc < 3) {
+        test_philox();
+        test_strings();
+        test_statuses();
+        test_convert();
+        test_heap();
+    }
+    arena_base = allocate(arena_bytes);
+    for (uint32_t n = 0; n < cases; n++) test_case(first + n);
+    test_statistics();
+    free(arena_base);
+    printf("%u passed, %u failed\n", passed, failed);
+    return failed != 0;
+}
