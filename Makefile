@@ -8,7 +8,7 @@ config ?= release
 core    := attn check mask plan run tile_f32 softmax source dropout partials rng memory
 exports := attn_plan_init attn_run attn_partials_merge attn_partials_finish attn_convert attn_memory_base \
            attn_heap_init attn_heap_extend attn_heap_alloc attn_heap_free attn_heap_shortfall attn_heap_used
-fuzzers := attn
+fuzzers := problem
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas
 every    := -std=c11 -ffp-contract=off $(warnings) $(if $(CI),-Werror) -Isrc
@@ -73,8 +73,9 @@ js/binary-%.js: js/%.wasm tools/embed.mjs
 native_release    := -O2
 native_debug      := -O0 -g
 native_sanitize   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-native_fuzz       := $(native_sanitize) -fsanitize=fuzzer-no-link
-native_emscripten := -O2 -msimd128 -sWASM_ASYNC_COMPILATION=0 -sNODERAWFS -sALLOW_MEMORY_GROWTH
+native_fuzz       := $(native_sanitize)
+native_emscripten := -O2 -msimd128
+link_emscripten   := -sWASM_ASYNC_COMPILATION=0 -sNODERAWFS -sALLOW_MEMORY_GROWTH
 
 out   := build$(patsubst %,/%,$(filter-out release,$(config)))
 flags  = $(every) $(native_$(config)) $(CFLAGS)
@@ -83,7 +84,21 @@ ifeq ($(config),emscripten)
   AR  := emar
   exe := .cjs
   run := node
+  # Debian's emcc looks for acorn here.
   export NODE_PATH := $(wildcard /usr/share/nodejs)
+endif
+ifeq ($(config),fuzz)
+  # A clang that has libFuzzer; without one the fuzzers run on bytes from a plain driver.
+  has_fuzzer = $(shell mkdir -p $(out); echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+                 $(1) -fsanitize=fuzzer,address -x c - -o $(out)/probe 2> /dev/null && echo $(1))
+  clang := $(firstword $(foreach c,$(CLANG) clang clang-22 clang-21 clang-20 clang-19,$(call has_fuzzer,$(c))))
+  ifneq ($(clang),)
+    CC          := $(clang)
+    native_fuzz += -fsanitize=fuzzer-no-link
+    link_fuzz   := -fsanitize=fuzzer
+  else
+    fuzz_driver := $(out)/tests/fuzz_driver.o
+  endif
 endif
 
 # $(call say,command) shows the program and what it makes; V=1 the whole command.
@@ -101,7 +116,7 @@ $(out)/tests/test$(exe): $(out)/tests/test.o $(out)/src/reference.o
 $(out)/tests/bits$(exe): $(out)/tests/bits.o
 $(fuzzers:%=$(out)/tests/fuzz_%): $(out)/tests/fuzz_%: $(out)/tests/fuzz_%.o $(fuzz_driver)
 $(out)/tests/test$(exe) $(out)/tests/bits$(exe) $(fuzzers:%=$(out)/tests/fuzz_%): $(out)/tests/cases.o $(out)/libattn.a
-	$(call say,$(CC) $(flags) $(filter %.o,$^) $(out)/libattn.a -lm -o $@)
+	$(call say,$(CC) $(flags) $(filter %.o,$^) $(out)/libattn.a -lm $(link_$(config)) -o $@)
 
 # Other flags or another compiler: everything again.
 $(out)/flags: always
@@ -122,6 +137,10 @@ test: build test-c
 test-c: $(out)/tests/test$(exe)
 	$(run) $<
 
+# libFuzzer writes an input that fails to the current folder of its run and prints it.
+fuzz: $(fuzzers:%=$(out)/tests/fuzz_%)
+	cd $(out) && $(foreach f,$(fuzzers),tests/fuzz_$(f) $(if $(fuzz_driver),,-max_total_time=$(or $(seconds),20) -max_len=4096 -verbosity=0) &&) true
+
 demo: build
 	@PORT=$(PORT) node tools/serve.mjs
 
@@ -141,7 +160,7 @@ format:
 
 emscripten:
 	$(call need,emcc,emscripten)
-	$(MAKE) config=emscripten native test-c
+	$(MAKE) config=emscripten test-c
 
 wasi_flags = --target=wasm32-wasip1 $(every) -O2 -msimd128
 wasi_jobs  = $(foreach f,$(core:%=src/%) src/reference tests/cases tests/test,$(call compile,$(wasi_flags),$(f).c,build/wasi/$(f).o)) \

@@ -15,7 +15,9 @@ const attention = await createAttention();
 console.log(`"${text}", ${steps} steps, ${attention.info().variant} variant`);
 
 for (const [block, { queries, keys, values, weights: model }] of blocks.entries()) {
-  const { weights } = attention.getMaskedAttentionOutput({ queries, keys, values, scaling, returnAttentionWeights: true });
+  const { weights } = attention.getMaskedAttentionOutput({
+    queries, keys, values, scaling, returnAttentionWeights: true,
+  });
   const off = weights.data.reduce((most, weight, n) => Math.max(most, Math.abs(weight - model.data[n])), 0);
   console.log(`\nlayer ${block + 1}: at most ${off.toExponential(1)} off the model's own weights`);
   console.log('head  mean distance  keys in use  looked at most');

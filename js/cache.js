@@ -6,7 +6,6 @@
  * may make a new mask for every step, in a loop that never lets the garbage collector report).
  */
 
-import { MaskKind } from './abi.js';
 import { tellWhenDisposed } from './mask.js';
 import { align } from './memory.js';
 
@@ -84,7 +83,7 @@ function writeCopy(heap, shape, form) {
     block,
     bytes,
     held: false,
-    kind: isDense ? MaskKind.DENSE : MaskKind.CSR,
+    isDense,
     batch: shape[0],
     heads: shape[1],
     weights: form.weights === null ? 0 : block,

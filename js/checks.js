@@ -13,14 +13,23 @@ export function describe(value) {
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'function') return 'a function';
   if (typeof value !== 'object' || value === null) return String(value);
-  if (Array.isArray(value)) return value.length > 8 ? `an array of ${value.length}` : `[${value.map(describe).join(', ')}]`;
-  if (ArrayBuffer.isView(value)) return `${value[Symbol.toStringTag] ?? 'DataView'}(${value.length ?? value.byteLength})`;
+  if (Array.isArray(value)) {
+    return value.length > 8 ? `an array of ${value.length}` : `[${value.map(describe).join(', ')}]`;
+  }
+  if (ArrayBuffer.isView(value)) {
+    return `${value[Symbol.toStringTag] ?? 'DataView'}(${value.length ?? value.byteLength})`;
+  }
   return value.constructor?.name && value.constructor !== Object ? `a ${value.constructor.name}` : 'an object';
 }
 
 /** Dimensions as they appear in an error message: `1 x 8 x 128 x 64`. */
 export function formatDims(dims) {
   return dims.length === 0 ? 'scalar' : dims.join(' x ');
+}
+
+/** `a, b or c` */
+export function eitherOf(choices) {
+  return choices.length === 1 ? `${choices[0]}` : `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`;
 }
 
 export function typeError(name, expectation, value) {
@@ -39,8 +48,8 @@ export function checkOptions(options, name, known) {
   for (const key in options) {
     if (known.has(key)) continue;
     const near = nearest(key, known);
-    const path = name === 'options' ? key : `${name}.${key}`;
-    throw new TypeError(`${path}: unknown option; ${near ? `did you mean ${near}?` : `there are ${[...known].join(', ')}`}`);
+    const hint = near ? `; did you mean ${near}?` : known.size <= 8 ? `; there are ${[...known].join(', ')}` : '';
+    throw new TypeError(`${name === 'options' ? key : `${name}.${key}`}: unknown option${hint}`);
   }
 }
 
@@ -54,8 +63,7 @@ export function checkBoolean(value, name) {
 export function checkChoice(value, name, choices) {
   if (value === undefined) return choices[0];
   if (choices.includes(value)) return value;
-  const expectation = choices.map((choice) => `'${choice}'`).join(' or ');
-  throw (typeof value === 'string' ? rangeError : typeError)(name, expectation, value);
+  throw (typeof value === 'string' ? rangeError : typeError)(name, eitherOf(choices.map(describe)), value);
 }
 
 /** What one of a few strings stands for, in a Map whose first entry is the default. */
@@ -86,7 +94,8 @@ export function checkDims(dims, name) {
   let count = 1;
   for (let axis = 0; axis < dims.length; axis++) {
     const size = dims[axis];
-    if (!Number.isInteger(size) || size < 0 || size > MAX_DIMENSION) checkInteger(size, `${name}[${axis}]`, 0, MAX_DIMENSION);
+    if (!Number.isInteger(size) || size < 0 || size > MAX_DIMENSION)
+      checkInteger(size, `${name}[${axis}]`, 0, MAX_DIMENSION);
     count *= size;
   }
   if (count > Number.MAX_SAFE_INTEGER) throw rangeError(name, 'a product below 2^53', dims);
@@ -99,16 +108,24 @@ export function sameDims(a, b) {
   return true;
 }
 
-/** The known name closest to a mistyped one, or undefined: attention_mask, keyLenghts, Causal. */
+/** The known name closest to a mistyped one, or undefined: attention_mask, keyLenghts, returnWeights. */
 function nearest(key, known) {
   const plain = (name) => name.replaceAll('_', '').toLowerCase();
+  const typed = plain(key);
   let best;
-  let least = Math.min(3, Math.ceil(key.length / 3));
+  let least = Math.min(3, Math.ceil(typed.length / 3)) + 1;
   for (const name of known) {
-    const distance = editDistance(plain(key), plain(name));
+    const isPart = typed.length > 3 && isSubsequence(typed, plain(name));
+    const distance = isPart ? 1 : editDistance(typed, plain(name));
     if (distance < least) [best, least] = [name, distance];
   }
   return best;
+}
+
+function isSubsequence(part, whole) {
+  let found = 0;
+  for (const letter of whole) if (letter === part[found]) found++;
+  return found === part.length;
 }
 
 /** Levenshtein distance, two rows at a time. */

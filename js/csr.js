@@ -8,7 +8,7 @@
  */
 
 import { describe, rangeError, typeError } from './checks.js';
-import { allocate } from './tensor.js';
+import { allocate, checkAttached } from './tensor.js';
 
 /** From a pointer per row and columns. */
 export function csrFromIndices(rows, columns, ptr, indices, weights) {
@@ -16,7 +16,9 @@ export function csrFromIndices(rows, columns, ptr, indices, weights) {
   checkPointers(ptr, rows, indices.length, 'indices');
   checkWeights(weights, indices.length);
   for (let at = 0; at < indices.length; at++) {
-    if (!isIndex(indices[at], columns)) throw rangeError(`indices[${at}]`, `a column in 0..${columns - 1}`, indices[at]);
+    if (!isIndex(indices[at], columns)) {
+      throw rangeError(`indices[${at}]`, `a column in 0..${columns - 1}`, indices[at]);
+    }
   }
   return normalize(rows, ptr, indices, weights);
 }
@@ -151,18 +153,25 @@ function checkIntegers(array, name) {
   if (!Array.isArray(array) && tag !== 'Int32Array' && tag !== 'Uint32Array') {
     throw typeError(name, 'an Int32Array, a Uint32Array or an array of integers', array);
   }
+  if (tag !== undefined) checkAttached(array, name);
 }
 
 function checkPointers(ptr, rows, entries, entriesName) {
   checkIntegers(ptr, 'ptr');
   if (ptr.length !== rows + 1) {
-    throw new RangeError(`ptr: expected ${rows + 1} entries (one per row of the shape, and the end), got ${ptr.length}`);
+    throw new RangeError(
+      `ptr: expected ${rows + 1} entries (one per row of the shape, and the end), got ${ptr.length}`,
+    );
   }
   if (ptr[0] !== 0) throw rangeError('ptr[0]', '0', ptr[0]);
   for (let row = 1; row <= rows; row++) {
     if (!Number.isInteger(ptr[row]) || ptr[row] < ptr[row - 1] || ptr[row] > entries) {
       const range = `${ptr[row - 1]}..${entries}`;
-      throw rangeError(`ptr[${row}]`, `an integer in ${range} (not below the one before, within ${entriesName})`, ptr[row]);
+      throw rangeError(
+        `ptr[${row}]`,
+        `an integer in ${range} (not below the one before, within ${entriesName})`,
+        ptr[row],
+      );
     }
   }
   if (ptr[rows] !== entries) {
@@ -175,6 +184,7 @@ function checkWeights(weights, length, isUsed = () => true) {
   if (!Array.isArray(weights) && !(ArrayBuffer.isView(weights) && weights[Symbol.toStringTag] === 'Float32Array')) {
     throw typeError('weights', 'a Float32Array, an array of numbers, or undefined for all 1', weights);
   }
+  if (!Array.isArray(weights)) checkAttached(weights, 'weights');
   if (weights.length !== length) {
     throw new RangeError(`weights: expected ${length} entries (one per index), got ${weights.length}`);
   }

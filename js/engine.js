@@ -33,13 +33,17 @@ export class Engine {
     this.core = {};
     for (const name of EXPORTS) {
       const call = instance.exports[name];
-      if (typeof call !== 'function') throw new Error(`the wasm module does not export ${name}; is it of another version?`);
+      if (typeof call !== 'function') {
+        throw new Error(`the wasm module does not export ${name}; is it of another version?`);
+      }
       this.core[name] = this.#guard(call);
     }
     this.heap = new Heap(this.core, memory, maxBytes);
     this.masks = new MaskCache(this.heap);
     this.heap.relieve = () => this.masks.relieve();
-    this.problem = this.heap.alloc(align(Problem.bytes) + align(Result.bytes) + align(Plan.bytes) + 2 * align(Partials.bytes));
+    this.problem = this.heap.alloc(
+      align(Problem.bytes) + align(Result.bytes) + align(Plan.bytes) + 2 * align(Partials.bytes),
+    );
     this.result = this.problem + align(Problem.bytes);
     this.plan = this.result + align(Result.bytes);
     this.partials = this.plan + align(Plan.bytes);
@@ -68,7 +72,11 @@ export class Engine {
         return call(a, b, c, d, e, f, g);
       } catch (cause) {
         this.#end('this attention instance stopped after an internal error; make a new one');
-        throw new AttentionError('internal', `the wasm core trapped (${cause.message}); this attention instance is lost`, { cause });
+        throw new AttentionError(
+          'internal',
+          `the wasm core trapped (${cause.message}); this attention instance is lost`,
+          { cause },
+        );
       }
     };
   }

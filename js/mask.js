@@ -11,12 +11,21 @@
  */
 
 import { checkDims, checkOptions, formatDims, rangeError, sameDims, typeError } from './checks.js';
-import { checkWeight, csrFromFlatIndices, csrFromIndices, csrFromRowIndices, findColumn, mergeCsr, weightAt } from './csr.js';
+import {
+  checkWeight,
+  csrFromFlatIndices,
+  csrFromIndices,
+  csrFromRowIndices,
+  findColumn,
+  mergeCsr,
+  weightAt,
+} from './csr.js';
 import { AttentionError } from './errors.js';
-import { allocate, readTensor, readTensorOf } from './tensor.js';
+import { allocate, FLOAT32_ONLY, readTensor, readTensorOf } from './tensor.js';
 
 const EMPTY = Object.freeze({ kind: 'empty' });
 const FULL = Object.freeze({ kind: 'full' });
+const WEIGHT_DTYPES = ['float32', 'bool'];
 const INDEX_ARRAYS = new Set(['ptr', 'indices', 'weights']);
 const FROM_STATIC_METHOD = Symbol('made by a static method');
 
@@ -54,8 +63,7 @@ export class Mask {
 
   static fromDense(shape, weights) {
     const dims = readShape(shape);
-    const tensor = ArrayBuffer.isView(weights) ? { data: weights, dims: [...dims] } : weights;
-    const { data, dtype } = readTensorOf(tensor, 'weights', ['float32', 'bool'], dims);
+    const { data, dtype } = readTensorOf(asTensor(weights, 'weights', dims), 'weights', WEIGHT_DTYPES, dims);
     if (dtype === 'bool') return make(dims, denseForm(Float32Array.from(data, (keep) => (keep === 0 ? 0 : 1))));
     for (let at = 0; at < data.length; at++) checkWeight(data[at], at);
     return make(dims, denseForm(data.slice()));
@@ -191,8 +199,7 @@ export class Mask {
     const form = this.#open();
     if (form.kind === 'empty') return x;
     const [batch, heads, queries, keys] = this.shape;
-    const isFlat = ArrayBuffer.isView(x);
-    const { data, dims } = readTensor(isFlat ? { data: x, dims: [...this.shape] } : x, 'x', ['float32']);
+    const { data, dims } = readTensor(asTensor(x, 'x', this.shape), 'x', FLOAT32_ONLY);
     const fits =
       dims.length === 4 &&
       (batch === 1 || batch === dims[0]) &&
@@ -213,13 +220,21 @@ export class Mask {
         });
       }
     }
-    return isFlat ? result : { data: result, dims: [...dims], dtype: 'float32' };
+    return x === data ? result : { data: result, dims: [...dims], dtype: 'float32' };
   }
 }
 
 function make(shape, form) {
-  const isFull = form.kept === cellsOf(shape) && (form.weights === null || form.weights.every((weight) => weight === 1));
+  const isFull =
+    form.kept === cellsOf(shape) && (form.weights === null || form.weights.every((weight) => weight === 1));
   return new Mask(FROM_STATIC_METHOD, shape, isFull ? FULL : form);
+}
+
+/** A flat array as a tensor of that shape; a tensor as it is. */
+function asTensor(value, name, shape) {
+  if (ArrayBuffer.isView(value)) return { data: value, dims: [...shape] };
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  throw typeError(name, 'a typed array or a tensor { data, dims, dtype? }', value);
 }
 
 function readShape(shape) {

@@ -20,7 +20,6 @@ export class Heap {
   #memory;
   #heap;
   #base;
-  #maxBytes;
 
   /**
    * @param core the exports of the module
@@ -30,7 +29,7 @@ export class Heap {
   constructor(core, memory, maxBytes) {
     this.#core = core;
     this.#memory = memory;
-    this.#maxBytes = maxBytes;
+    this.maxBytes = maxBytes;
     this.#base = core.attn_memory_base() >>> 0;
     this.#heap = core.attn_heap_init(this.#base, memory.buffer.byteLength - this.#base) >>> 0;
     if (this.#heap === 0) throw new AttentionError('internal', 'wasm memory is too small for the heap');
@@ -51,7 +50,7 @@ export class Heap {
   /** A block of at least `bytes`, aligned to ALIGNMENT; out-of-memory leaves everything as it was. */
   alloc(bytes) {
     // A size_t of wasm32 would silently wrap beyond 2^32, so such requests must not reach the core.
-    if (bytes > this.#maxBytes) throw this.#outOfMemory(bytes);
+    if (bytes > this.maxBytes) throw this.#outOfMemory(bytes);
     for (;;) {
       const block = this.#core.attn_heap_alloc(this.#heap, bytes) >>> 0;
       if (block !== 0) return block;
@@ -95,7 +94,7 @@ export class Heap {
   #outOfMemory(bytes) {
     return new AttentionError(
       'out-of-memory',
-      `a block of ${bytes} bytes does not fit: ${this.usedBytes} bytes are in use of at most ${this.#maxBytes} ` +
+      `a block of ${bytes} bytes does not fit: ${this.usedBytes} bytes are in use of at most ${this.maxBytes} ` +
         '(maxMemoryBytes)',
     );
   }

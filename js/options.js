@@ -14,11 +14,12 @@ import {
   checkInteger,
   checkOptions,
   formatDims,
+  sameDims,
   typeError,
 } from './checks.js';
 import { AttentionError } from './errors.js';
 import { PROBLEM_OPTIONS, readProblem, readSinks } from './problem.js';
-import { BYTES_PER_ELEMENT, FLOAT_DTYPES, readTensor, readTensorOf, Slot } from './tensor.js';
+import { BYTES_PER_ELEMENT, DTYPES, FLOAT32_ONLY, FLOAT_DTYPES, readTensor, readTensorOf, Slot } from './tensor.js';
 
 const FINISH_OPTIONS = ['sinks', 'emptyRows', 'outputLayout'];
 const RESULT_OPTIONS = [
@@ -40,11 +41,19 @@ const KNOWN_TO_MATRIX_WINDOW = new Set(['rows', 'columns']);
 
 const OUTPUT_LAYOUTS = ['bshd', 'bhsd'];
 const WEIGHTS_FORMATS = ['dense', 'sparse'];
-const EMPTY_ROWS = new Map([['zero', EmptyRows.ZERO], ['nan', EmptyRows.NAN]]);
-const ROW_MAX = new Map([['kept', RowMax.KEPT], ['allowed', RowMax.ALLOWED]]);
-const SCORE_STAGES = new Map([['raw', ScoreStage.RAW], ['softcapped', ScoreStage.SOFTCAPPED], ['biased', ScoreStage.BIASED]]);
-const FLOAT32_ONLY = ['float32'];
-const TENSOR_DTYPES = [...FLOAT_DTYPES, 'bool'];
+const EMPTY_ROWS = new Map([
+  ['zero', EmptyRows.ZERO],
+  ['nan', EmptyRows.NAN],
+]);
+const ROW_MAX = new Map([
+  ['kept', RowMax.KEPT],
+  ['allowed', RowMax.ALLOWED],
+]);
+const SCORE_STAGES = new Map([
+  ['raw', ScoreStage.RAW],
+  ['softcapped', ScoreStage.SOFTCAPPED],
+  ['biased', ScoreStage.BIASED],
+]);
 const NONE = Object.freeze({});
 
 /** Arguments of getMaskedAttentionOutput. */
@@ -87,7 +96,7 @@ export function readPartialsCall(options) {
   return call;
 }
 
-/** Arguments of getAttentionNumerator and getAttentionDenominator: one of the partials and the maximum as upstream's. */
+/** Arguments of getAttentionNumerator and getAttentionDenominator: one partial, relative to upstream's maximum. */
 export function readProjectionCall(options, key, method) {
   checkPartialsOptions(options, KNOWN_TO_PROJECTION, method);
   const call = readProblem(options);
@@ -99,7 +108,9 @@ export function readProjectionCall(options, key, method) {
 
 /** Arguments of mergePartials: `parts` are what is merged. */
 export function readMergeCall(list) {
-  if (!Array.isArray(list) || list.length === 0) throw typeError('partials', 'an array with at least one element', list);
+  if (!Array.isArray(list) || list.length === 0) {
+    throw typeError('partials', 'an array with at least one element', list);
+  }
   const parts = [];
   for (let at = 0; at < list.length; at++) {
     const part = readPartials(list[at], `partials[${at}]`);
@@ -122,10 +133,10 @@ export function readFinishCall(partials, options = NONE) {
   return call;
 }
 
-/** Arguments of tensor: [dims, dtype]. */
+/** Arguments of tensor. */
 export function readTensorCall(dims, dtype) {
   const count = checkDims(dims, 'dims');
-  const name = checkChoice(dtype, 'dtype', TENSOR_DTYPES);
+  const name = checkChoice(dtype, 'dtype', DTYPES);
   return { dims: dims.slice(), dtype: name, count, bytes: count * BYTES_PER_ELEMENT[name] };
 }
 
@@ -140,16 +151,22 @@ function readFinish(call, options) {
   call.outputLayout = checkChoice(options.outputLayout, 'outputLayout', OUTPUT_LAYOUTS);
 }
 
-/** Options of the final result would silently change nothing in partials. */
+/** Refuses options of the final result by name: silently, they would change nothing. */
 function checkPartialsOptions(options, known, method) {
   if (options?.sinks !== undefined) {
-    throw new TypeError(`sinks: ${method} takes none, merged ranges would count them twice; pass them to finishPartials`);
+    throw new TypeError(
+      `sinks: ${method} takes none (merging would count them once per range); pass them to finishPartials`,
+    );
   }
   for (const name of FINISH_OPTIONS) {
-    if (options?.[name] !== undefined) throw new TypeError(`${name}: ${method} does not take it; pass it to finishPartials`);
+    if (options?.[name] !== undefined) {
+      throw new TypeError(`${name}: ${method} does not take it; pass it to finishPartials`);
+    }
   }
   for (const name of RESULT_OPTIONS) {
-    if (options?.[name] !== undefined) throw new TypeError(`${name}: an option of getMaskedAttentionOutput, not of ${method}`);
+    if (options?.[name] !== undefined) {
+      throw new TypeError(`${name}: an option of getMaskedAttentionOutput, not of ${method}`);
+    }
   }
   checkOptions(options, 'options', known);
 }
@@ -158,7 +175,9 @@ function readMatrixWindow(call, window) {
   checkOptions(window, 'weightsWindow', KNOWN_TO_MATRIX_WINDOW);
   const { rows, columns } = window;
   if (rows !== undefined) [call.rowBegin, call.rowEnd] = readRange(rows, 'weightsWindow.rows', call.queryLength);
-  if (columns !== undefined) [call.columnBegin, call.columnEnd] = readRange(columns, 'weightsWindow.columns', call.keyLength);
+  if (columns !== undefined) {
+    [call.columnBegin, call.columnEnd] = readRange(columns, 'weightsWindow.columns', call.keyLength);
+  }
 }
 
 function readRange(range, name, length) {
@@ -201,7 +220,7 @@ function addPartialsSlots(call) {
 function checkApart(target, other) {
   const a = target.data;
   const b = other.data;
-  if (a.buffer !== b.buffer) return;
+  if (a.buffer !== b.buffer || a.byteLength === 0 || b.byteLength === 0) return;
   if (a.byteOffset >= b.byteOffset + b.byteLength || b.byteOffset >= a.byteOffset + a.byteLength) return;
   throw new RangeError(`${target.name}: overlaps ${other.name} in memory`);
 }
@@ -211,16 +230,23 @@ function readPartials(value, name) {
   if (typeof value !== 'object' || value === null) throw typeError(name, '{ numerator, denominator, rowMax }', value);
   const numerator = readTensor(value.numerator, `${name}.numerator`, FLOAT32_ONLY);
   if (numerator.dims.length !== 4) {
-    throw new RangeError(`${numerator.name}: expected 4 dimensions (batch, heads, queries, dim), got ${formatDims(numerator.dims)}`);
+    throw new RangeError(
+      `${numerator.name}: expected 4 dimensions (batch, heads, queries, dim), got ${formatDims(numerator.dims)}`,
+    );
   }
   const [batch, heads, queryLength, valueDim] = numerator.dims;
-  const denominator = readTensorOf(value.denominator, `${name}.denominator`, FLOAT32_ONLY, [batch, heads, queryLength, 1]);
-  const rowMax = readTensorOf(value.rowMax, `${name}.rowMax`, FLOAT32_ONLY, [batch, heads, queryLength]);
-  return { batch, heads, queryLength, valueDim, numerator, denominator, rowMax, inputs: [numerator, denominator, rowMax] };
+  const rows = [batch, heads, queryLength];
+  const denominator = readTensorOf(value.denominator, `${name}.denominator`, FLOAT32_ONLY, [...rows, 1]);
+  const rowMax = readTensorOf(value.rowMax, `${name}.rowMax`, FLOAT32_ONLY, rows);
+  const inputs = [numerator, denominator, rowMax];
+  return { batch, heads, queryLength, valueDim, numerator, denominator, rowMax, inputs };
 }
 
 function checkSamePartials(part, first) {
-  const own = formatDims(part.numerator.dims);
-  const expected = formatDims(first.numerator.dims);
-  if (own !== expected) throw new RangeError(`${part.numerator.name}: expected ${expected} as ${first.numerator.name}, got ${own}`);
+  const own = part.numerator;
+  const expected = first.numerator;
+  if (sameDims(own.dims, expected.dims)) return;
+  throw new RangeError(
+    `${own.name}: expected dims ${formatDims(expected.dims)} as ${expected.name} has, got ${formatDims(own.dims)}`,
+  );
 }

@@ -13,14 +13,14 @@ import {
   checkFloat,
   checkInteger,
   checkOptions,
-  describe,
+  eitherOf,
   formatDims,
   rangeError,
   typeError,
 } from './checks.js';
 import { formOf, Mask } from './mask.js';
 import { checkGroups } from './shapes.js';
-import { FLOAT_DTYPES, Operand, readOffsets, readTensor, readVector } from './tensor.js';
+import { allocate, FLOAT_DTYPES, Operand, readOffsets, readTensor, readVector } from './tensor.js';
 
 export const PROBLEM_OPTIONS = [
   'queries',
@@ -49,7 +49,10 @@ const WINDOW_OPTIONS = new Set(['left', 'right']);
 const INPUT_LAYOUTS = ['bhsd', 'bshd'];
 const MASK_DTYPES = [...FLOAT_DTYPES, 'bool'];
 const KEEP_DTYPES = ['bool'];
-const WEIGHTINGS = new Map([['multiply', Weighting.MULTIPLY], ['inverse', Weighting.INVERSE]]);
+const WEIGHTINGS = new Map([
+  ['multiply', Weighting.MULTIPLY],
+  ['inverse', Weighting.INVERSE],
+]);
 const PLACEMENTS = new Map([
   ['before-normalization', DropoutPlacement.BEFORE_NORMALIZATION],
   ['after-normalization', DropoutPlacement.AFTER_NORMALIZATION],
@@ -137,7 +140,9 @@ function readSequence(value, name, layout) {
   const operand = readTensor(value, name, FLOAT_DTYPES);
   if (operand.dims.length !== 4) {
     const axes = layout === 'bhsd' ? 'batch, heads, length, dim' : 'batch, length, heads, dim';
-    throw new RangeError(`${name}: expected 4 dimensions (${axes}), got ${operand.dims.length} (${formatDims(operand.dims)})`);
+    throw new RangeError(
+      `${name}: expected 4 dimensions (${axes}), got ${operand.dims.length} (${formatDims(operand.dims)})`,
+    );
   }
   operand.setLayout(layout);
   return operand;
@@ -158,10 +163,9 @@ function readScaling(value, dim) {
 
 function readSoftcap(value) {
   if (value === undefined) return 0;
-  checkFloat(value, 'softcap', 'a number >= 0 (0 = off)');
-  if (value < 0 || (value > 0 && Math.fround(value) === 0)) {
-    throw rangeError('softcap', '0 (off) or a positive number that float32 can hold', value);
-  }
+  const expectation = '0 (off) or a positive number that float32 can hold';
+  checkFloat(value, 'softcap', expectation);
+  if (value < 0 || (value > 0 && Math.fround(value) === 0)) throw rangeError('softcap', expectation, value);
   return value;
 }
 
@@ -187,7 +191,8 @@ function readBroadcast(value, name, dtypes, problem) {
 function readSlopes(value, heads) {
   const slopes = readVector(value, 'alibiSlopes', heads, 'query head');
   for (let head = 0; head < heads; head++) {
-    if (!Number.isFinite(slopes.data[head])) throw rangeError(`alibiSlopes[${head}]`, 'a finite number', slopes.data[head]);
+    const slope = slopes.data[head];
+    if (!Number.isFinite(slope)) throw rangeError(`alibiSlopes[${head}]`, 'a finite number', slope);
   }
   return slopes;
 }
@@ -203,11 +208,11 @@ function readSparseMask(problem, mask) {
     rows === queryLength &&
     columns === keyLength;
   if (!fits) {
-    const choices = (...sizes) => [...new Set(sizes)].join(' or ');
+    const oneOf = (...sizes) => eitherOf([...new Set(sizes)]);
     throw new RangeError(
-      `sparseAttentionMask: expected shape (${choices(1, batch)}) x (${choices(1, keyHeads, heads)}) x ${queryLength} x ` +
-        `${keyLength} for queries ${formatDims(problem.queries.dims)} and keys ${formatDims(problem.keys.dims)}, ` +
-        `got ${formatDims(mask.shape)}`,
+      `sparseAttentionMask: expected batch ${oneOf(1, batch)}, heads ${oneOf(1, keyHeads, heads)}, ` +
+        `${queryLength} queries and ${keyLength} keys, as queries (${formatDims(problem.queries.dims)}) and ` +
+        `keys (${formatDims(problem.keys.dims)}) have, got ${formatDims(mask.shape)}`,
     );
   }
   if (form.kind === 'empty' || form.kind === 'full') return;
@@ -240,11 +245,13 @@ function readSide(value, name) {
 function readQueryOffset(value, batch) {
   if (typeof value === 'number') {
     checkInteger(value, 'queryOffset', MIN_INT32, MAX_INT32);
-    return new Operand('queryOffset', new Int32Array(batch).fill(value), [batch], 'int32', batch);
+    return new Operand('queryOffset', allocate(Int32Array, batch).fill(value), [batch], 'int32', batch);
   }
-  if (!Array.isArray(value)) return readOffsets(value, 'queryOffset', batch, 'an integer, or an array or Int32Array with one');
+  if (!Array.isArray(value)) {
+    return readOffsets(value, 'queryOffset', batch, 'an integer, or an array or Int32Array with one');
+  }
   if (value.length !== batch) {
-    throw new RangeError(`queryOffset: expected ${batch} elements, one per batch, got ${value.length}`);
+    throw new RangeError(`queryOffset: expected one element per batch (${batch}), got ${value.length}`);
   }
   for (let b = 0; b < batch; b++) checkInteger(value[b], `queryOffset[${b}]`, MIN_INT32, MAX_INT32);
   return new Operand('queryOffset', Int32Array.from(value), [batch], 'int32', batch);

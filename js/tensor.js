@@ -5,12 +5,12 @@
  * Operand: checked once, with strides, and with an address once it stands in wasm memory.
  */
 
-import { checkDims, formatDims, rangeError, sameDims, typeError } from './checks.js';
+import { checkDims, describe, eitherOf, formatDims, sameDims, typeError } from './checks.js';
 import { AttentionError } from './errors.js';
 
 export const DTYPES = ['float32', 'float16', 'bfloat16', 'bool'];
 export const FLOAT_DTYPES = ['float32', 'float16', 'bfloat16'];
-const FLOAT32_ONLY = ['float32'];
+export const FLOAT32_ONLY = ['float32'];
 export const BYTES_PER_ELEMENT = { float32: 4, float16: 2, bfloat16: 2, bool: 1, int32: 4 }; // int32: offsets, lengths
 
 /** The dtypes that an array of each class may hold; where there are two, the caller has to name one. */
@@ -32,8 +32,9 @@ export function allocate(ArrayType, length) {
 
 /** A checked tensor of one call. Strides are in elements, 0 repeats an element. */
 export class Operand {
-  address = 0; // in wasm memory, once the call has its block
-  offset = 0; // where in the block the data goes; -1 where it is resident
+  isResident = false; // the data stands in the memory of this engine
+  address = 0; // in that memory
+  offset = 0; // where in the block of the call it is copied to, where it does not
   batch = 0;
   heads = 0;
   rows = 0;
@@ -75,10 +76,10 @@ export class Operand {
       const size = dims[own];
       const wanted = target[axis];
       if (size !== 1 && size !== wanted && !(axis === 3 && size > wanted)) {
-        const expected = axis === 3 ? `1 or at least ${wanted}` : wanted === 1 ? '1' : `1 or ${wanted}`;
+        const expected = axis === 3 ? `1 or at least ${wanted}` : eitherOf([...new Set([1, wanted])]);
         throw new RangeError(
-          `${this.name}: ${formatDims(dims)} does not broadcast to ${formatDims(target)} (batch x heads x queries x keys): ` +
-            `expected dims[${own}] to be ${expected}, got ${size}`,
+          `${this.name}: ${formatDims(dims)} does not broadcast to batch x heads x queries x keys, ` +
+            `${formatDims(target)}: expected dims[${own}] to be ${expected}, got ${size}`,
         );
       }
       if (size !== 1) strides[axis] = stride;
@@ -89,13 +90,14 @@ export class Operand {
   }
 }
 
-/** A tensor that a call hands out, in an array of its own or in the caller's `out`. */
+/** A tensor that a call hands out: in a new array, or in the caller's `out`. */
 export class Slot {
-  data = null; // the caller's array, or a new one; null where the result is resident
-  address = 0; // of the core's result in wasm memory, float32 or bool
-  offset = 0; // where in the block that is; -1 where it is resident
-  narrowAddress = 0; // of the float16 or bfloat16 made from it
-  narrowOffset = 0;
+  isResident = false; // `out` is a tensor of this engine: the result is written there
+  data = undefined; // the array that the caller gets
+  address = 0; // of what the core computes, float32 or bool
+  offset = 0; // where in the block that is, unless it is written in place
+  finalAddress = 0; // of the result: the same, or what it is narrowed to
+  finalOffset = 0;
 
   /**
    * @param key the property of the result, and the core's name for it
@@ -103,14 +105,22 @@ export class Slot {
    * @param given what the caller passed as `out`
    */
   constructor(key, dims, dtype, target, given) {
+    let count = 1;
+    for (const size of dims) count *= size;
     this.key = key;
     this.dims = dims;
     this.dtype = dtype;
-    this.count = 1;
-    for (const size of dims) this.count *= size;
+    this.count = count;
+    this.bytes = count * BYTES_PER_ELEMENT[dtype];
     this.isNarrow = dtype === 'float16' || dtype === 'bfloat16';
+    this.coreBytes = this.isNarrow ? count * BYTES_PER_ELEMENT.float32 : this.bytes;
     this.target = target;
     this.tensor = given instanceof Tensor ? given : undefined;
+  }
+
+  /** The caller's own array for this result; of a resident tensor, the view that is valid now. */
+  get givenArray() {
+    return this.tensor === undefined ? this.target?.data : this.tensor.data;
   }
 
   /** The result as the caller gets it. */
@@ -129,7 +139,7 @@ export class Slot {
 export function readTensor(value, name, dtypes) {
   if (value instanceof Tensor) {
     if (value.disposed) throw new AttentionError('disposed', `${name}: this tensor has been disposed`);
-    if (!dtypes.includes(value.dtype)) throw typeError(name, `dtype ${dtypes.join(' or ')}`, value.dtype);
+    checkDtype(value.dtype, name, dtypes);
     return new Operand(name, value.data, value.dims, value.dtype, value.count);
   }
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || Array.isArray(value)) {
@@ -162,10 +172,13 @@ export function readVector(value, name, length, what) {
     checkAttached(value, name);
     operand = new Operand(name, value, [value.length], 'float32', value.length);
   } else {
+    if (typeof value !== 'object' || value === null) {
+      throw typeError(name, `a Float32Array or a tensor [${length}]`, value);
+    }
     operand = readTensor(value, name, FLOAT32_ONLY);
   }
   if (operand.dims.length !== 1 || operand.count !== length) {
-    throw new RangeError(`${name}: expected ${length} elements, one per ${what}, got ${formatDims(operand.dims)}`);
+    throw new RangeError(`${name}: expected one element per ${what} (${length}), got ${formatDims(operand.dims)}`);
   }
   return operand;
 }
@@ -177,7 +190,7 @@ export function readOffsets(value, name, batch, expectation) {
   }
   checkAttached(value, name);
   if (value.length !== batch) {
-    throw new RangeError(`${name}: expected ${batch} elements, one per batch, got ${value.length}`);
+    throw new RangeError(`${name}: expected one element per batch (${batch}), got ${value.length}`);
   }
   return new Operand(name, value, [batch], 'int32', batch);
 }
@@ -190,21 +203,24 @@ function readDtype(data, named, name, dataName, dtypes) {
   if (held === undefined) {
     if (tag?.includes('Int') && dtypes.includes('bool') && dtypes.includes('float32')) {
       throw new TypeError(
-        `${name}: whether a mask in an ${tag} is boolean or added is unclear; pass a Uint8Array (bool, nonzero = attend) ` +
-          'or a Float32Array (added to the scores)',
+        `${name}: an ${tag} is neither boolean nor float; pass a Uint8Array (bool) or a Float32Array`,
       );
     }
     throw typeError(dataName, arraysFor(dtypes), data);
   }
   if (named === undefined && held.length > 1) {
-    throw new TypeError(`${name}: a ${tag} needs dtype: ${held.map((dtype) => `'${dtype}'`).join(' or ')}`);
+    throw new TypeError(`${name}: a ${tag} needs dtype: ${eitherOf(held.map(describe))}`);
   }
-  const dtype = named ?? held[0];
+  const dtype = named === undefined ? held[0] : named;
   if (!held.includes(dtype)) {
-    throw typeError(`${name}.dtype`, `${held.map((name) => `'${name}'`).join(' or ')} for a ${tag}`, dtype);
+    throw typeError(`${name}.dtype`, `${eitherOf(held.map(describe))} for a ${tag}`, dtype);
   }
-  if (!dtypes.includes(dtype)) throw typeError(name, `dtype ${dtypes.join(' or ')}`, dtype);
+  checkDtype(dtype, name, dtypes);
   return dtype;
+}
+
+function checkDtype(dtype, name, dtypes) {
+  if (!dtypes.includes(dtype)) throw typeError(name, `dtype ${eitherOf(dtypes.map(describe))}`, dtype);
 }
 
 /** The array classes that hold any of these dtypes, for messages. */
@@ -212,13 +228,16 @@ function arraysFor(dtypes) {
   const names = [];
   if (dtypes.includes('float32')) names.push('a Float32Array');
   if (dtypes.includes('float16')) names.push('Float16Array', 'Uint16Array with a dtype');
-  if (dtypes.includes('bool')) names.push(names.length > 0 ? 'Uint8Array' : 'a Uint8Array (bool)');
-  return names.join(' or ');
+  if (dtypes.includes('bool')) names.push(names.length > 0 ? 'Uint8Array (bool)' : 'a Uint8Array (bool)');
+  return eitherOf(names);
 }
 
-function checkAttached(data, name) {
+/** Arrays over a detached buffer have length 0, which would only be called a wrong length. */
+export function checkAttached(data, name) {
   if (data.length === 0 && isDetached(data.buffer)) {
-    throw new TypeError(`${name}: its ArrayBuffer is detached (transferred, or a view of wasm memory that has grown since)`);
+    throw new TypeError(
+      `${name}: its ArrayBuffer is detached (transferred, or a view of wasm memory that has grown since)`,
+    );
   }
 }
 
@@ -240,12 +259,12 @@ export class Tensor {
   #address;
   #view;
 
-  constructor(heap, dims, dtype) {
-    this.dims = Object.freeze(dims.slice());
+  constructor(heap, { dims, dtype, count, bytes }) {
+    this.dims = Object.freeze(dims);
     this.dtype = dtype;
-    this.count = checkDims(dims, 'dims');
+    this.count = count;
     this.#heap = heap;
-    this.#address = heap.alloc(this.count * BYTES_PER_ELEMENT[dtype]);
+    this.#address = heap.alloc(bytes);
     this.#view = this.#newView().fill(0);
     Object.freeze(this);
   }

@@ -174,7 +174,8 @@ enum attn_status attn_check_run(const struct attn_plan *plan, const struct attn_
                                 size_t job_begin, size_t job_end) {
     struct attn_plan expected;
     if (!plan || !problem || !result) return ATTN_ERROR_NULL;
-    if (plan->field != ATTN_FIELD_NONE || !attn_plan_compute(&expected, problem, result)) return ATTN_ERROR_JOBS;
+    if (plan->field != ATTN_FIELD_NONE || shape(problem) != ATTN_OK) return ATTN_ERROR_JOBS;
+    if (!attn_plan_compute(&expected, problem, result)) return ATTN_ERROR_JOBS;
     if (plan->jobs != expected.jobs || plan->workspace_bytes != expected.workspace_bytes) return ATTN_ERROR_JOBS;
     if (job_begin > job_end || job_end > plan->jobs) return ATTN_ERROR_JOBS;
     if (job_begin == job_end) return ATTN_OK;
@@ -204,4 +205,12 @@ enum attn_status attn_check_finish(const struct attn_partials *partials, const s
     if ((unsigned)p->empty_rows > ATTN_EMPTY_ROWS_NAN) return ATTN_ERROR_VALUE;
     if (finite_per_head(p->sinks, p->heads, 1) != ATTN_OK) return ATTN_ERROR_VALUE;
     return output(p, result);
+}
+
+enum attn_status attn_check_convert(const void *destination, enum attn_dtype destination_dtype, const void *source_,
+                                    enum attn_dtype source_dtype, size_t count) {
+    int narrows = source_dtype == ATTN_FLOAT32, widens = destination_dtype == ATTN_FLOAT32;
+    enum attn_dtype half = narrows ? destination_dtype : source_dtype;
+    if (narrows == widens || (half != ATTN_FLOAT16 && half != ATTN_BFLOAT16)) return ATTN_ERROR_DTYPE;
+    return count && (!destination || !source_) ? ATTN_ERROR_NULL : ATTN_OK;
 }

@@ -143,7 +143,9 @@ static void reference_row(const struct attn_problem *p, const struct attn_refere
         if (result->scores[ATTN_SCORES_BIASED]) result->scores[ATTN_SCORES_BIASED][at] = l;
         if (result->dropout_mask) result->dropout_mask[at] = (uint8_t)dropout_keeps(p, r, j);
         if (result->keys)
-            result->keys[at] = (uint8_t)(kept ? ATTN_REFERENCE_KEPT : allowed ? ATTN_REFERENCE_SPARSE : ATTN_REFERENCE_OUT);
+            result->keys[at] = (uint8_t)(kept      ? ATTN_REFERENCE_KEPT
+                                         : allowed ? ATTN_REFERENCE_SPARSE
+                                                   : ATTN_REFERENCE_OUT);
     }
 
     real sum = 0, dropped_sum = 0;
@@ -171,15 +173,16 @@ static void reference_row(const struct attn_problem *p, const struct attn_refere
     if (result->denominator) result->denominator[n] = denominator * rebase;
     if (result->log_sum_exp) result->log_sum_exp[n] = max + log(sum);
 
-    /* The sink takes part in the maximum and in the denominator only. */
+    /* The sink takes part in the maximum and in the denominator only; with one, no row is 0 / 0. */
     real scale = 1, total = denominator;
-    if (p->sinks && p->sinks[r.h] != -INFINITY) {
+    const int has_sink = p->sinks && p->sinks[r.h] != -INFINITY;
+    if (has_sink) {
         const real sink = p->sinks[r.h], with_sink = sink > max ? sink : max;
         scale = exp(max - with_sink);
         total = denominator * scale + exp(sink - with_sink);
     }
     const int empty = total == 0;
-    const real empty_value = p->empty_rows == ATTN_EMPTY_ROWS_NAN ? (real)NAN : 0;
+    const real empty_value = p->empty_rows == ATTN_EMPTY_ROWS_NAN && !has_sink ? (real)NAN : 0;
 
     if (result->weights)
         for (size_t j = 0; j < p->k_len; j++)

@@ -17,10 +17,10 @@ enum attn_reference_key {
 
 /* Every pointer but scratch may be NULL. All arrays are contiguous. */
 struct attn_reference_result {
-    double *scratch;       /* [k_len]: required */
-    double *output;        /* [batch, heads, q_len, value_dim] */
-    double *log_sum_exp;   /* [batch, heads, q_len], likewise: */
-    double *numerator;     /* [..., value_dim] */
+    double *scratch;     /* [k_len]: required */
+    double *output;      /* [batch, heads, q_len, value_dim] */
+    double *log_sum_exp; /* [batch, heads, q_len], likewise: */
+    double *numerator;   /* [..., value_dim] */
     double *denominator;
     double *row_max;
     double *weights;       /* [..., k_len] */

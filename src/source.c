@@ -4,6 +4,8 @@
  */
 #include "source.h"
 
+#include "check.h"
+
 union float_bits {
     float value;
     uint32_t bits;
@@ -81,15 +83,14 @@ float attn_source_float(const struct attn_tensor *tensor, size_t offset) {
 
 enum attn_status attn_convert(void *destination, enum attn_dtype destination_dtype, const void *source,
                               enum attn_dtype source_dtype, size_t count) {
-    if (count && (!destination || !source)) return ATTN_ERROR_NULL;
-    if (source_dtype == ATTN_FLOAT32 && destination_dtype == ATTN_FLOAT16) {
-        for (size_t i = 0; i < count; i++) ((uint16_t *)destination)[i] = narrow_float16(((const float *)source)[i]);
-    } else if (source_dtype == ATTN_FLOAT32 && destination_dtype == ATTN_BFLOAT16) {
-        for (size_t i = 0; i < count; i++) ((uint16_t *)destination)[i] = narrow_bfloat16(((const float *)source)[i]);
-    } else if (destination_dtype == ATTN_FLOAT32 && (source_dtype == ATTN_FLOAT16 || source_dtype == ATTN_BFLOAT16)) {
+    enum attn_status status = attn_check_convert(destination, destination_dtype, source, source_dtype, count);
+    if (status != ATTN_OK) return status;
+    if (destination_dtype == ATTN_FLOAT32) {
         widen(destination, source, source_dtype, count);
+    } else if (destination_dtype == ATTN_FLOAT16) {
+        for (size_t i = 0; i < count; i++) ((uint16_t *)destination)[i] = narrow_float16(((const float *)source)[i]);
     } else {
-        return ATTN_ERROR_DTYPE;
+        for (size_t i = 0; i < count; i++) ((uint16_t *)destination)[i] = narrow_bfloat16(((const float *)source)[i]);
     }
     return ATTN_OK;
 }

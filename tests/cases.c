@@ -125,7 +125,8 @@ static struct attn_tensor layout(struct case_random *random, struct dims d, enum
         if (may_share && kind >= 97) t.head_stride = 0;
     }
     if (d.batch && d.heads && d.rows && d.columns)
-        t.capacity = (d.batch - 1) * t.batch_stride + (d.heads - 1) * t.head_stride + (d.rows - 1) * t.row_stride + d.columns;
+        t.capacity =
+            (d.batch - 1) * t.batch_stride + (d.heads - 1) * t.head_stride + (d.rows - 1) * t.row_stride + d.columns;
     return t;
 }
 
@@ -134,7 +135,8 @@ static struct attn_tensor broadcast(struct case_random *random, struct dims d, e
     struct attn_tensor t = {0};
     const int by_batch = chance(random, 50), by_head = chance(random, 50), by_row = chance(random, 70);
     const int by_column = chance(random, 85);
-    const struct dims own = {by_batch ? d.batch : 1, by_head ? d.heads : 1, by_row ? d.rows : 1, by_column ? d.columns : 1};
+    const struct dims own = {by_batch ? d.batch : 1, by_head ? d.heads : 1, by_row ? d.rows : 1,
+                             by_column ? d.columns : 1};
     const size_t width = own.columns + (by_column && chance(random, 30) ? case_random_below(random, 9) : 0);
     t.dtype = dtype;
     t.column_stride = by_column ? 1 : 0;
@@ -164,8 +166,8 @@ static size_t around(struct case_random *random, const uint8_t *cumulative) {
 }
 
 static void shape(struct attn_problem *p, struct case_random *random) {
-    static const uint8_t groups[][3] = {{1, 1, 1}, {1, 1, 1},  {2, 2, 2},  {2, 1, 1},   {3, 3, 1}, {4, 2, 1}, {4, 1, 2},
-                                        {6, 3, 2}, {8, 2, 4},  {5, 1, 1},  {12, 3, 2},  {6, 2, 2}, {3, 1, 3}, {16, 2, 2}};
+    static const uint8_t groups[][3] = {{1, 1, 1}, {1, 1, 1}, {2, 2, 2}, {2, 1, 1},  {3, 3, 1}, {4, 2, 1}, {4, 1, 2},
+                                        {6, 3, 2}, {8, 2, 4}, {5, 1, 1}, {12, 3, 2}, {6, 2, 2}, {3, 1, 3}, {16, 2, 2}};
     static const uint8_t of_queries[] = {3, 66, 80, 90, 97, 100}, of_keys[] = {3, 38, 53, 65, 82, 94};
     static const uint8_t of_dim[] = {2, 58, 76, 90, 97, 100};
     const uint8_t *group = PICK(random, groups);
@@ -178,14 +180,15 @@ static void shape(struct attn_problem *p, struct case_random *random) {
     if (chance(random, 1)) heads = 0;
     if (batch * heads * q_len * k_len * (dim + value_dim + 8) > 600000) batch = 1;
     if (heads * q_len * k_len * (dim + value_dim + 8) > 600000 && heads > 4) heads = 4, key_heads = 2, value_heads = 1;
-    while (heads * q_len * k_len * (dim + value_dim + 8) > 600000) q_len = 1 + case_random_below(random, (uint32_t)q_len);
+    while (heads * q_len * k_len * (dim + value_dim + 8) > 600000)
+        q_len = 1 + case_random_below(random, (uint32_t)q_len);
     attn_problem_init(p, batch, heads, key_heads, value_heads, q_len, k_len, dim, value_dim);
 }
 
 /* ---- options ---- */
 
 static void draw_inputs(struct case_problem *c, struct case_random *random) {
-    static const float amplitudes[CASE_FAMILIES] = {0.05f, 2.4f, 10, 150};
+    static const float amplitudes[CASE_FAMILIES] = {2.4f, 10, 150};
     static const enum attn_dtype dtypes[] = {ATTN_FLOAT32, ATTN_FLOAT32, ATTN_FLOAT16, ATTN_BFLOAT16};
     struct attn_problem *p = &c->problem;
     const enum attn_dtype common = chance(random, 60) ? ATTN_FLOAT32 : PICK(random, dtypes);
@@ -195,7 +198,8 @@ static void draw_inputs(struct case_problem *c, struct case_random *random) {
     p->queries = layout(random, (struct dims){p->batch, p->heads, p->q_len, p->dim}, q, 0);
     p->keys = layout(random, (struct dims){p->batch, p->key_heads, p->k_len, p->dim}, k, 1);
     p->values = layout(random, (struct dims){p->batch, p->value_heads, p->k_len, p->value_dim}, v, 1);
-    c->query_amplitude = c->key_amplitude = amplitudes[c->family];
+    c->query_amplitude = c->key_amplitude =
+        c->family == CASE_ORDINARY && chance(random, 20) ? 0.05f : amplitudes[c->family];
     c->value_amplitude = chance(random, 70) ? 1 : chance(random, 50) ? 0.001f : 500;
     c->value_offset = chance(random, 80) ? 0 : 8 * c->value_amplitude;
 }
@@ -230,7 +234,7 @@ static int draw_positions(struct attn_problem *p, struct case_random *random, st
 
 static int draw_scores(struct case_problem *c, struct case_random *random, struct case_arena *arena) {
     static const float scalings[] = {1, 0.125f, 0.03f, -0.25f, 0}, caps[] = {1, 5, 30, 50};
-    static const float sink_scale[CASE_FAMILIES] = {1, 4, 40, 8000};
+    static const float sink_scale[CASE_FAMILIES] = {4, 40, 8000};
     struct attn_problem *p = &c->problem;
     if (chance(random, 15)) p->scaling = PICK(random, scalings);
     if (chance(random, 20)) p->softcap = PICK(random, caps);
@@ -254,18 +258,22 @@ static int draw_scores(struct case_problem *c, struct case_random *random, struc
     return 0;
 }
 
-static int draw_attention_mask(struct case_problem *c, uint8_t *dead, struct case_random *random, struct case_arena *arena) {
-    static const enum attn_dtype dtypes[] = {ATTN_FLOAT32, ATTN_FLOAT32, ATTN_FLOAT32, ATTN_BOOL, ATTN_BOOL, ATTN_FLOAT16, ATTN_BFLOAT16};
+static int draw_attention_mask(struct case_problem *c, uint8_t *dead, struct case_random *random,
+                               struct case_arena *arena) {
+    static const enum attn_dtype dtypes[] = {ATTN_FLOAT32, ATTN_FLOAT32, ATTN_FLOAT32, ATTN_BOOL,
+                                             ATTN_BOOL,    ATTN_FLOAT16, ATTN_BFLOAT16};
     static const float scales[] = {0, 1, 5}, keep_rates[] = {90, 90, 50, 10, 0};
     struct attn_problem *p = &c->problem;
     if (!chance(random, 40)) return 0;
-    struct attn_tensor t = broadcast(random, (struct dims){p->batch, p->heads, p->q_len, p->k_len}, PICK(random, dtypes));
+    struct attn_tensor t =
+        broadcast(random, (struct dims){p->batch, p->heads, p->q_len, p->k_len}, PICK(random, dtypes));
     if (allocate(&t, arena)) return -1;
 
     const float scale = PICK(random, scales), keep_rate = PICK(random, keep_rates);
     const uint32_t out_rate = chance(random, 60) ? 20 : 0, lowest_rate = chance(random, 30) ? 20 : 0;
     const int kill_rows = chance(random, 30), kill_columns = t.column_stride && chance(random, 30);
-    const size_t tail = kill_columns && chance(random, 50) ? case_random_below(random, (uint32_t)p->k_len + 1) : p->k_len;
+    const size_t tail =
+        kill_columns && chance(random, 50) ? case_random_below(random, (uint32_t)p->k_len + 1) : p->k_len;
     if (kill_columns)
         for (size_t j = 0; j < p->k_len; j++) dead[j] = j >= tail || chance(random, 15);
 
@@ -300,7 +308,8 @@ static int sparse_keeps(uint32_t pattern, uint32_t parameter, size_t i, size_t j
     }
 }
 
-static int draw_sparse_mask(struct case_problem *c, uint8_t *dead, struct case_random *random, struct case_arena *arena) {
+static int draw_sparse_mask(struct case_problem *c, uint8_t *dead, struct case_random *random,
+                            struct case_arena *arena) {
     static const uint8_t densities[] = {100, 50, 50, 10, 10, 2, 0};
     struct attn_problem *p = &c->problem;
     struct attn_mask *mask = &p->sparse_mask;
@@ -396,10 +405,12 @@ static void draw_wanted(struct case_problem *c, struct case_random *random) {
         wanted->row_begin = case_random_below(random, (uint32_t)p->q_len + 1);
         wanted->row_end = wanted->row_begin + case_random_below(random, (uint32_t)(p->q_len - wanted->row_begin) + 1);
         wanted->column_begin = case_random_below(random, (uint32_t)p->k_len + 1);
-        wanted->column_end = wanted->column_begin + case_random_below(random, (uint32_t)(p->k_len - wanted->column_begin) + 1);
+        wanted->column_end =
+            wanted->column_begin + case_random_below(random, (uint32_t)(p->k_len - wanted->column_begin) + 1);
     }
     if (chance(random, 50)) {
-        const struct attn_tensor t = layout(random, (struct dims){p->batch, p->heads, p->q_len, p->value_dim}, ATTN_FLOAT32, 0);
+        const struct attn_tensor t =
+            layout(random, (struct dims){p->batch, p->heads, p->q_len, p->value_dim}, ATTN_FLOAT32, 0);
         wanted->output_batch_stride = t.batch_stride;
         wanted->output_head_stride = t.head_stride;
         wanted->output_row_stride = t.row_stride;
@@ -435,8 +446,8 @@ static int shares(const struct attn_tensor *t, struct dims d) {
     return (d.batch > 1 && !t->batch_stride) || (d.heads > 1 && !t->head_stride) || (d.rows > 1 && !t->row_stride);
 }
 
-static void fill(const struct case_problem *c, const struct attn_tensor *t, struct dims d, uint32_t stream, uint32_t garbage,
-                 float amplitude, float offset) {
+static void fill(const struct case_problem *c, const struct attn_tensor *t, struct dims d, uint32_t stream,
+                 uint32_t garbage, float amplitude, float offset) {
     const struct attn_problem *p = &c->problem;
     struct case_random values = case_random_init(c->seed, stream), junk = case_random_init(garbage, stream);
     const int whole = shares(t, d) || stream == 1;
@@ -468,9 +479,11 @@ void case_poison(const struct attn_tensor *t, size_t b, size_t h, size_t j, size
 
 /* ---- results ---- */
 
-void case_arrays(const struct attn_problem *p, const struct attn_result *result, struct case_array arrays[CASE_ARRAYS]) {
+void case_arrays(const struct attn_problem *p, const struct attn_result *result,
+                 struct case_array arrays[CASE_ARRAYS]) {
     const size_t rows = p->batch * p->heads * p->q_len;
-    const size_t window = p->batch * p->heads * (result->row_end - result->row_begin) * (result->column_end - result->column_begin);
+    const size_t window =
+        p->batch * p->heads * (result->row_end - result->row_begin) * (result->column_end - result->column_begin);
     const struct case_array all[CASE_ARRAYS] = {
         {result->output, result->output_capacity * sizeof(float)},
         {result->log_sum_exp, rows * sizeof(float)},

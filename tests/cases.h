@@ -21,7 +21,7 @@ struct case_arena {
 void *case_alloc(struct case_arena *arena, size_t bytes);
 
 /* How large the logits are; each a family for the error statistics. */
-enum case_family { CASE_TINY, CASE_ORDINARY, CASE_LARGE, CASE_HUGE, CASE_FAMILIES };
+enum case_family { CASE_ORDINARY, CASE_LARGE, CASE_HUGE, CASE_FAMILIES };
 
 struct case_problem {
     uint32_t seed;
@@ -46,7 +46,17 @@ void case_poison(const struct attn_tensor *tensor, size_t b, size_t h, size_t j,
 int case_results(const struct case_problem *c, struct attn_result *result, struct case_arena *arena);
 
 /* The arrays of a result, in the order of struct attn_result. */
-enum { CASE_OUTPUT, CASE_LOG_SUM_EXP, CASE_NUMERATOR, CASE_DENOMINATOR, CASE_ROW_MAX, CASE_WEIGHTS, CASE_SCORES, CASE_DROPOUT_MASK, CASE_ARRAYS };
+enum {
+    CASE_OUTPUT,
+    CASE_LOG_SUM_EXP,
+    CASE_NUMERATOR,
+    CASE_DENOMINATOR,
+    CASE_ROW_MAX,
+    CASE_WEIGHTS,
+    CASE_SCORES,
+    CASE_DROPOUT_MASK,
+    CASE_ARRAYS
+};
 struct case_array {
     void *data; /* NULL if not wanted */
     size_t bytes;

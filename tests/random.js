@@ -91,12 +91,12 @@ export function drawShape(random) {
   };
   if (random.chance(0.4)) shape.valueDim = shape.dim;
   if (random.chance(0.3)) shape.keyLength = shape.queryLength;
-  const size = () => shape.batch * shape.heads * shape.queryLength * shape.keyLength * (shape.dim + shape.valueDim);
+  const size = () => shape.batch * shape.heads * shape.queryLength * shape.keyLength * (shape.dim + shape.valueDim + 4);
   while (size() > work) {
     const name = random.pick(['batch', 'heads', 'queryLength', 'keyLength', 'dim', 'valueDim']);
     if (name === 'batch') shape.batch = 1;
     else if (name === 'heads') shape.heads = random.pick([1, 2]);
-    else shape[name] = random.pick(lengths.filter((n) => n <= shape[name]));
+    else shape[name] = random.pick(lengths.filter((n) => n <= Math.max(1, shape[name])));
   }
   const divisors = Array.from({ length: Math.max(1, shape.heads) }, (_, n) => n + 1).filter((n) => shape.heads % n === 0);
   shape.keyHeads = random.pick(divisors);

@@ -56,7 +56,9 @@ function weightedSum({ data: weights, dims: [, heads, queryLength, keyLength] },
     const row = Math.floor(n / dim);
     const head = Math.floor(row / queryLength);
     let sum = 0;
-    for (let j = 0; j < keyLength; j++) sum += weights[row * keyLength + j] * values[(head * keyLength + j) * dim + (n % dim)];
+    for (let j = 0; j < keyLength; j++) {
+      sum += weights[row * keyLength + j] * values[(head * keyLength + j) * dim + (n % dim)];
+    }
     return sum;
   });
 }
@@ -103,7 +105,7 @@ const hostile = {
   'a list for a header': [fileOf([]), /not an object/],
   'a number for a tensor': [fileOf({ a: 1 }), /"a" is not an object/],
   'metadata that is no string': [fileOf({ __metadata__: { a: 1 } }), /metadata "a" is not a string/],
-  'an unknown element type': [fileOf({ a: { ...single([0, 8]), dtype: 'toString' } }, 8), /unknown element type "toString"/],
+  'an unknown element type': [fileOf({ a: { ...single([0, 8]), dtype: 'toString' } }, 8), /type "toString"/],
   'no element type': [fileOf({ a: { shape: [2], data_offsets: [0, 8] } }, 8), /unknown element type/],
   'a negative size': [fileOf({ a: single([0, 8], [-2, -1]) }, 8), /shape is not a list of sizes/],
   'a broken size': [fileOf({ a: single([0, 8], [2.5]) }, 8), /shape is not a list of sizes/],
@@ -122,7 +124,7 @@ const hostile = {
 
 for (const [name, [file, message]] of Object.entries(hostile)) {
   test(`the reader refuses ${name}`, () => {
-    assert.throws(() => parseSafetensors(file), (error) => error instanceof SafetensorsError && message.test(error.message));
+    assert.throws(() => parseSafetensors(file), { name: 'SafetensorsError', message });
   });
 }
 

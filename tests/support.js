@@ -107,13 +107,11 @@ export function compare(what, actual, exact, naive, options) {
   const scales = {
     output: () => exact.maxValue * survivors * logit,
     weights: () => survivors * logit,
-    logSumExp: () => logit,
-    rowMax: () => logit,
     // relative to the row's sum; what float32 cannot hold at all may be 0
     denominator: (n) => exact.denominator[n] * logit + 1e-30,
     numerator: (n) => (exact.maxValue * survivors * exact.sum[Math.floor(n / valueDim)]) * logit + 1e-30,
   };
-  const scale = scales[what] ?? (() => 1 + exact.maxScore);
+  const scale = scales[what] ?? (() => 1 + exact.maxScore); // logSumExp, rowMax, scores: before a softcap they may be large
   const found = errors(what, actual, pick(exact), pick(naive), scale);
   const bound = 1.5 * found.naive + epsilon;
   if (!found.message && !(found.ours <= bound))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * The page: state -> compute.js -> heatmap.js. Every change goes through update(), which brings the state inside the
- * sample's sizes, writes the URL, computes what the masks changed and draws. What tests want to know is in body.dataset.
+ * sample's sizes, writes the URL, computes what the masks changed and draws. What a test wants to know is in
+ * body.dataset.
  */
 import { weightColors } from './colors.js';
 import { drawLarge, drawSmall } from './heatmap.js';
@@ -9,12 +10,12 @@ import { density, isKept } from './masking.js';
 import { readSample } from './sample.js';
 import { clampState, formatState, parseState } from './state.js';
 import {
-  byId, checkHead, describeCell, duration, fillBlocks, fillHeads, fillLegend, headButtons, percent, showMessage,
+  byId, checkHead, describeCell, duration, fillLayers, fillHeads, fillLegend, headButtons, percent, showMessage,
 } from './view.js';
 
 const SAMPLES = new URL('../samples/', import.meta.url);
 const MODEL_TOLERANCE = 5e-7;
-const TIMING_DELAY_MS = 150;
+const SETTLE_MS = 150; // times and the URL follow once the reader pauses
 const PRESETS = [
   { name: 'None', causal: false, left: Infinity, right: Infinity, sinks: 0 },
   { name: 'Causal', causal: true, left: Infinity, right: Infinity, sinks: 0 },
@@ -29,7 +30,8 @@ start();
 
 async function start() {
   page.compute = await import('./compute.js').catch((cause) => {
-    throw new Error('The package is not there. Build it with “make” in the repository, then reload this page.', { cause });
+    const message = 'The package is not there. Build it with “make” in the repository, then reload this page.';
+    throw new Error(message, { cause });
   });
   page.engine = await page.compute.openEngine();
   page.index = await fetchSample('index.json').then((response) => response.json());
@@ -37,19 +39,19 @@ async function start() {
   const { variant, why } = page.engine.info();
   document.body.dataset.variant = variant;
   byId('fact-variant').textContent = variant;
-  byId('fact-variant').title = why ?? '';
+  byId('why').textContent = why;
   listen();
   const known = page.index.some(({ name }) => name === page.state.sample);
   await loadSample(known ? page.state.sample : page.index[0].name);
 }
 
 async function fetchSample(file) {
-  const response = await fetch(new URL(file, SAMPLES)).catch((cause) => cause);
-  if (!response.ok) throw new Error(`The sample file “${file}” could not be loaded from the server.`, { cause: response });
-  return response;
+  const response = await fetch(new URL(file, SAMPLES)).catch((cause) => ({ ok: false, cause }));
+  if (response.ok) return response;
+  throw new Error(`The sample file “${file}” could not be loaded from the server.`, { cause: response.cause });
 }
 
-/** Computes the dense weights of every block once: what the masked ones are compared with. */
+/** Computes the dense weights of every layer once: what the masked ones are compared with. */
 async function loadSample(name) {
   document.body.dataset.state = 'loading';
   page.wanted = name;
@@ -57,13 +59,13 @@ async function loadSample(name) {
   const sample = readSample(await (await fetchSample(file)).arrayBuffer());
   if (name !== page.wanted) return; // another one was chosen meanwhile
   page.sample = sample;
-  page.dense = sample.blocks.map((_, block) => page.compute.attend(page.engine, sample, block));
-  page.difference = Math.max(...sample.blocks.map(({ weights }, block) =>
-    page.compute.maxDifference(page.dense[block].weights, weights.data)));
+  page.dense = sample.blocks.map((_, layer) => page.compute.attend(page.engine, sample, layer));
+  page.difference = Math.max(...sample.blocks.map(({ weights }, layer) =>
+    page.compute.maxDifference(page.dense[layer].weights, weights.data)));
   page.heads = sample.blocks[0].queries.dims[1];
   page.masking = undefined;
-  fillBlocks(byId('blocks'), sample.blocks.length);
-  fillHeads(byId('heads'), sample.blocks.length, page.heads, (block, head) => update({ block, head }));
+  fillLayers(byId('layers'), sample.blocks.length);
+  fillHeads(byId('heads'), sample.blocks.length, page.heads, (layer, head) => update({ layer, head }));
   document.querySelector('main').hidden = false;
   showMessage('');
   update({ sample: name });
@@ -71,14 +73,14 @@ async function loadSample(name) {
 
 function update(change) {
   const { sample, heads } = page;
-  page.state = clampState({ ...page.state, ...change }, { blocks: sample.blocks.length, heads, steps: sample.steps });
-  const url = `${location.pathname}${formatState(page.state)}`;
-  if (url !== location.pathname + location.search) history.replaceState(null, '', url);
+  page.state = clampState({ ...page.state, ...change }, { layers: sample.blocks.length, heads, steps: sample.steps });
+  writeUrl();
   const { causal, left, right, sinks } = page.state;
   const masking = { causal, left, right, sinks };
   if (!page.masking || Object.keys(masking).some((name) => masking[name] !== page.masking[name])) {
     page.masking = masking;
-    page.masked = sample.blocks.map((_, block) => page.compute.attend(page.engine, sample, block, masking));
+    page.masked?.forEach((result) => result.dispose());
+    page.masked = sample.blocks.map((_, layer) => page.compute.attend(page.engine, sample, layer, masking));
   }
   showControls();
   draw();
@@ -86,24 +88,32 @@ function update(change) {
   document.body.dataset.state = 'ready';
 }
 
+/** Browsers ration changes of the URL, so not on every move of the pointer. */
+function writeUrl() {
+  clearTimeout(page.urlTimer);
+  page.urlTimer = setTimeout(() => {
+    history.replaceState(null, '', `${location.pathname}${formatState(page.state)}`);
+  }, SETTLE_MS);
+}
+
 function draw() {
   const { sample, state, masking, masked, heads } = page;
   const largest = Math.max(...masked.map(({ weights }) => maxOf(weights)));
-  const colors = (block, head) =>
-    weightColors(state.scale, (state.shared ? largest : maxOf(headOf(masked[block].weights, head))) || 1);
-  const map = (block, head) => ({
-    weights: headOf(masked[block].weights, head),
+  const colors = (layer, head) =>
+    weightColors(state.scale, (state.shared ? largest : maxOf(headOf(masked[layer].weights, head))) || 1);
+  const map = (layer, head) => ({
+    weights: headOf(masked[layer].weights, head),
     steps: sample.steps,
-    color: colors(block, head).color,
+    color: colors(layer, head).color,
     isKept: (i, j) => isKept(masking, i, j),
   });
   headButtons(byId('heads')).forEach((button, index) =>
     drawSmall(button.querySelector('canvas'), map(Math.floor(index / heads), index % heads)));
-  checkHead(byId('heads'), state.block * heads + state.head);
-  fillLegend(colors(state.block, state.head).ticks);
-  byId('detail-title').textContent = `Layer ${state.block + 1}, head ${state.head + 1}`;
+  checkHead(byId('heads'), state.layer * heads + state.head);
+  fillLegend(colors(state.layer, state.head).ticks);
+  byId('detail-title').textContent = `Layer ${state.layer + 1}, head ${state.head + 1}`;
   page.drawDetail = (cursor) => {
-    page.cellAt = drawLarge(byId('large'), { ...map(state.block, state.head), sample, cursor });
+    page.cellAt = drawLarge(byId('large'), { ...map(state.layer, state.head), sample, cursor });
   };
   showCursor();
 }
@@ -120,12 +130,12 @@ function maxOf(data) {
 
 function showCursor() {
   const { state, sample, masking, masked } = page;
-  const { block, head, query, key } = state;
-  const weights = headOf(masked[block].weights, head);
+  const { layer, head, query, key } = state;
+  const weights = headOf(masked[layer].weights, head);
   const placed = query !== undefined && key !== undefined;
   page.drawDetail(placed ? { query, key } : undefined);
   byId('sentence').textContent = placed
-    ? describeCell({ sample, masking, weights, block, head, query, key })
+    ? describeCell({ sample, masking, weights, layer, head, query, key })
     : `${sample.steps} steps look at ${sample.steps} steps; rows add up to 1.`;
 }
 
@@ -135,7 +145,7 @@ function showControls() {
   byId('scale').value = state.scale;
   byId('causal').checked = state.causal;
   byId('shared').checked = state.shared;
-  document.querySelector(`input[name="block"][value="${state.block}"]`).checked = true;
+  document.querySelector(`input[name="layer"][value="${state.layer}"]`).checked = true;
   for (const side of ['left', 'right']) {
     const most = sample.steps - 1;
     byId(side).max = most;
@@ -150,8 +160,9 @@ function showControls() {
 function showFacts() {
   const { compute, state, sample, masking, dense, masked } = page;
   const kept = density(masking, sample.steps);
-  const error = compute.relativeError(masked[state.block].output, dense[state.block].output);
-  const headError = compute.relativeError(headOf(masked[state.block].output, state.head), headOf(dense[state.block].output, state.head));
+  const outputs = [masked, dense].map((results) => results[state.layer].output);
+  const error = compute.relativeError(...outputs);
+  const headError = compute.relativeError(...outputs.map((output) => headOf(output, state.head)));
   const leak = Math.max(...masked.map(({ weights }) => compute.maxMaskedWeight(weights, sample.steps, masking)));
   byId('fact-density').textContent = percent(kept);
   byId('fact-head-error').textContent = percent(headError);
@@ -161,14 +172,14 @@ function showFacts() {
   Object.assign(document.body.dataset, {
     sample: state.sample, density: kept, error, modelDifference: page.difference, maskedWeight: leak,
   });
-  clearTimeout(page.timer);
-  page.timer = setTimeout(showTimes, TIMING_DELAY_MS); // not while a slider moves
+  clearTimeout(page.measureTimer);
+  page.measureTimer = setTimeout(showTimes, SETTLE_MS);
 }
 
 function showTimes() {
   const { state, dense, masked } = page;
-  byId('fact-dense-time').textContent = duration(dense[state.block].milliseconds());
-  byId('fact-masked-time').textContent = duration(masked[state.block].milliseconds());
+  byId('fact-dense-time').textContent = duration(dense[state.layer].milliseconds());
+  byId('fact-masked-time').textContent = duration(masked[state.layer].milliseconds());
 }
 
 function listen() {
@@ -189,7 +200,7 @@ function listen() {
   const moveTo = (cell) => {
     if (!cell || (cell.query === page.state.query && cell.key === page.state.key)) return;
     Object.assign(page.state, cell);
-    history.replaceState(null, '', `${location.pathname}${formatState(page.state)}`);
+    writeUrl();
     showCursor();
   };
   large.addEventListener('pointermove', ({ offsetX, offsetY }) => moveTo(page.cellAt(offsetX, offsetY)));

@@ -16,15 +16,17 @@ const RAMP = Array.from({ length: 256 }, (_, index) => viridis(index / 255));
 /**
  * @param {'linear' | 'sqrt' | 'log'} scale
  * @param {number} top the weight at the bright end
- * @returns {{ color: (weight: number) => string, ticks: number[] }} ticks at 0, 1/4, .. 1 of the ramp
+ * @returns {{ color: (weight: number) => string, ticks: string[] }} ticks at 0, 1/4, .. 1 of the ramp
  */
 export function weightColors(scale, top) {
   const { position, weight } = SCALES[scale];
   return {
     color: (value) => RAMP[Math.round(255 * Math.min(1, position(value / top)))],
-    ticks: [0, 0.25, 0.5, 0.75, 1].map((t) => top * weight(t)),
+    ticks: [0, 0.25, 0.5, 0.75, 1].map((t) => (t === 0 && scale === 'log' ? '≤ ' : '') + short(top * weight(t))),
   };
 }
+
+const short = (value) => String(Number(value.toPrecision(2)));
 
 /** The ramp as a CSS gradient, dark end first. */
 export const gradient = `linear-gradient(to right, ${RAMP.filter((_, index) => index % 15 === 0).join(', ')})`;

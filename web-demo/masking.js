@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Which cells the page's mask settings keep, and why not the others: the picture's side of what the package computes. */
+/** Which cells the page's mask settings keep, and why not the others: what the picture says of the package's work. */
 
 /**
  * @typedef {object} Masking

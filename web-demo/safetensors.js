@@ -35,7 +35,8 @@ export class SafetensorsError extends Error {
 /**
  * Parses a whole file. Tensors are views of the buffer where its alignment allows, copies where not.
  * @param {ArrayBuffer | Uint8Array} file
- * @returns {{ metadata: Map<string, string>, tensors: Map<string, { data: ArrayBufferView, dims: number[], dtype: string }> }}
+ * @typedef {{ data: ArrayBufferView, dims: number[], dtype: string }} Tensor
+ * @returns {{ metadata: Map<string, string>, tensors: Map<string, Tensor> }}
  */
 export function parseSafetensors(file) {
   const bytes = file instanceof Uint8Array ? file : new Uint8Array(file);
@@ -70,7 +71,8 @@ export function formatSafetensors(tensors, metadata = {}) {
   const header = { __metadata__: metadata };
   let end = 0;
   for (const [name, { data, dims, dtype }] of sorted) {
-    const type = Object.keys(TYPES).find((key) => data instanceof TYPES[key].array && (!dtype || TYPES[key].dtype === dtype));
+    const fits = ([, type]) => data instanceof type.array && (!dtype || type.dtype === dtype);
+    const [type] = Object.entries(TYPES).find(fits) ?? [];
     if (!type) throw new SafetensorsError(`"${name}": no element type for ${data.constructor.name} as ${dtype}`);
     if (product(dims) !== data.length) {
       throw new SafetensorsError(`"${name}": dims [${dims}] want ${product(dims)} elements, got ${data.length}`);
@@ -117,7 +119,9 @@ function checkEntry(name, { dtype, shape, data_offsets: offsets }, bodyBytes) {
   if (typeof dtype !== 'string' || !Object.hasOwn(TYPES, dtype)) {
     throw new SafetensorsError(`"${name}": unknown element type ${JSON.stringify(dtype)}`);
   }
-  if (!Array.isArray(shape) || !shape.every(isCount)) throw new SafetensorsError(`"${name}": shape is not a list of sizes`);
+  if (!Array.isArray(shape) || !shape.every(isCount)) {
+    throw new SafetensorsError(`"${name}": shape is not a list of sizes`);
+  }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount) || offsets[0] > offsets[1]) {
     throw new SafetensorsError(`"${name}": data_offsets is not [begin, end]`);
   }

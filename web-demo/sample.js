@@ -9,7 +9,7 @@ import { parseSafetensors, SafetensorsError } from './safetensors.js';
  * @property {number} scaling to pass to the package
  * @property {string[]} characters per step: the character drawn there, or ''
  * @property {{ data: Uint8Array, height: number, width: number }} image 0 = ink
- * @property {{ queries: object, keys: object, values: object, weights: object }[]} blocks
+ * @property {{ queries: object, keys: object, values: object, weights: object }[]} blocks one per layer
  */
 
 /** @param {ArrayBuffer | Uint8Array} file @returns {Sample} */

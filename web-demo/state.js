@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the page shows, and its form in the URL: only what differs from the defaults, counted from 1 as on the page. */
 
-/** Blocks, heads, queries and keys count from 0 here; query and key are the cell under the cursor, if any. */
+/** Layers, heads, queries and keys count from 0 here; query and key are the cell under the cursor, if any. */
 export const DEFAULTS = Object.freeze({
   sample: '',
-  block: 0,
+  layer: 0,
   head: 0,
   causal: false,
   left: Infinity,
@@ -28,7 +28,7 @@ const flag = { parse: (value) => value === '1', format: (value) => (value ? '1' 
 const scale = { parse: (value) => (SCALES.includes(value) ? value : undefined), format: String };
 
 const FIELDS = {
-  sample: text, block: ordinal, head: ordinal,
+  sample: text, layer: ordinal, head: ordinal,
   causal: flag, left: count, right: count, sinks: count,
   scale, shared: flag, query: ordinal, key: ordinal,
 };
@@ -55,11 +55,11 @@ export function formatState(state) {
 }
 
 /** The state with everything outside the sample's sizes brought back inside. */
-export function clampState(state, { blocks, heads, steps }) {
+export function clampState(state, { layers, heads, steps }) {
   const within = (value, size) => (value === undefined ? undefined : Math.min(value, size - 1));
   return {
     ...state,
-    block: within(state.block, blocks),
+    layer: within(state.layer, layers),
     head: within(state.head, heads),
     sinks: Math.min(state.sinks, steps),
     left: state.left >= steps - 1 ? Infinity : state.left,

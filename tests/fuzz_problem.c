@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * fuzz_problem.c - libFuzzer target: makes descriptors and index arrays out of bytes, most of them nearly right. The
+ * library must refuse or compute without touching a byte outside arrays that are exactly as long as claimed.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "attn.h"
+#include "cases.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define MOST_ELEMENTS ((size_t)1 << 14) /* of any array */
+
+struct input {
+    const uint8_t *at;
+    size_t left;
+    struct case_random filler; /* contents of tensors */
+    void *blocks[40];
+    size_t block_count;
+};
+
+static uint32_t byte(struct input *in) { return in->left ? in->left--, *in->at++ : 0; }
+
+static uint32_t word(struct input *in) { return byte(in) | byte(in) << 8 | byte(in) << 16 | byte(in) << 24; }
+
+/* An array of exactly `bytes`, full of arbitrary bits; freed at the end. */
+static void *array(struct input *in, size_t bytes) {
+    uint8_t *block = malloc(bytes);
+    if (!block || in->block_count == sizeof in->blocks / sizeof *in->blocks) abort();
+    for (size_t n = 0; n < bytes; n++) block[n] = (uint8_t)case_random_next(&in->filler);
+    return in->blocks[in->block_count++] = block;
+}
+
+/* A size: small, or rarely one that overflows something. */
+static size_t size_of(struct input *in) {
+    static const size_t extremes[] = {
+        INT32_MAX,    (size_t)INT32_MAX + 1, UINT32_MAX,      SIZE_MAX,
+        SIZE_MAX / 2, SIZE_MAX / 4 + 1,      (size_t)1 << 16, (size_t)1 << (sizeof(size_t) * 4)};
+    const uint32_t b = byte(in);
+    if (b >= 252) return extremes[byte(in) % (sizeof extremes / sizeof *extremes)];
+    return b < 200 ? b % 7 : b % 70;
+}
+
+/* Product of sizes, or more than MOST_ELEMENTS. */
+static size_t product(size_t a, size_t b, size_t c, size_t d) {
+    const size_t sizes[] = {a, b, c, d};
+    size_t n = 1;
+    for (size_t k = 0; k < 4; k++)
+        if (!sizes[k]) return 0;
+    for (size_t k = 0; k < 4; k++) n = sizes[k] > MOST_ELEMENTS || n > MOST_ELEMENTS ? MOST_ELEMENTS + 1 : n * sizes[k];
+    return n;
+}
+
+static size_t bytes_of(enum attn_dtype dtype) { return dtype == ATTN_FLOAT32 ? 4 : dtype == ATTN_BOOL ? 1 : 2; }
+
+/* Bends a tensor's layout now and then, then gives it the memory it claims, or as much as there may be. */
+static void tensor(struct input *in, struct attn_tensor *t) {
+    const uint32_t bend = byte(in);
+    if (bend & 1 && bend & 2) t->batch_stride = size_of(in);
+    if (bend & 4 && bend & 8) t->head_stride = size_of(in);
+    if (bend & 16 && bend & 32) t->row_stride = size_of(in);
+    if (bend == 0x80) t->column_stride = size_of(in);
+    if (bend > 0xe0) t->capacity = size_of(in);
+    if (bend == 0x40) t->dtype = (enum attn_dtype)byte(in);
+    if (t->capacity > MOST_ELEMENTS) t->capacity = MOST_ELEMENTS;
+    t->data = bend == 0xc0 ? NULL : array(in, t->capacity * bytes_of(t->dtype));
+    if (t->dtype != ATTN_BOOL && t->data && byte(in) & 1)
+        memset((void *)t->data, 0x3c, t->capacity * bytes_of(t->dtype));
+}
+
+static void broadcast_mask(struct input *in, struct attn_tensor *t, const struct attn_problem *p,
+                           enum attn_dtype dtype) {
+    const uint32_t dims = byte(in);
+    const size_t columns = dims & 1 ? p->k_len : 1, rows = dims & 2 ? p->q_len : 1, heads = dims & 4 ? p->heads : 1;
+    t->dtype = dtype;
+    t->column_stride = dims & 1;
+    t->row_stride = dims & 2 ? columns : 0;
+    t->head_stride = dims & 4 ? product(rows, columns, 1, 1) : 0;
+    t->batch_stride = dims & 8 ? product(heads, rows, columns, 1) : 0;
+    t->capacity = product(dims & 8 ? p->batch : 1, heads, rows, columns);
+    tensor(in, t);
+}
+
+static float number(struct input *in) {
+    static const float numbers[] = {
+        0, 1, -1, 0.125f, 30, 1e30f, -1e-30f, __builtin_inff(), -__builtin_inff(), __builtin_nanf("")};
+    const uint32_t b = byte(in);
+    return b > 240 ? numbers[byte(in) % (sizeof numbers / sizeof *numbers)] : numbers[b % 5];
+}
+
+static const float *per_head(struct input *in, const struct attn_problem *p) {
+    if (p->heads > 64 || byte(in) & 3) return NULL;
+    float *values = array(in, p->heads * sizeof *values);
+    for (size_t h = 0; h < p->heads; h++) values[h] = number(in);
+    return values;
+}
+
+static const int32_t *per_batch(struct input *in, const struct attn_problem *p, int32_t range) {
+    if (p->batch > 64 || byte(in) & 3) return NULL;
+    int32_t *values = array(in, p->batch * sizeof *values);
+    for (size_t b = 0; b < p->batch; b++)
+        values[b] = byte(in) > 248 ? (int32_t)word(in) : (int32_t)byte(in) % (range + 1);
+    return values;
+}
+
+static void sparse_mask(struct input *in, struct attn_problem *p) {
+    struct attn_mask *mask = &p->sparse_mask;
+    const uint32_t choice = byte(in);
+    mask->batch = choice & 1 ? 1 : p->batch;
+    mask->heads = choice & 2 ? 1 : choice & 4 ? p->key_heads : p->heads;
+    if (choice >= 250) mask->batch = size_of(in), mask->heads = size_of(in);
+    p->weighting = (enum attn_weighting)(choice == 249 ? byte(in) : choice >> 3 & 1);
+    const size_t rows = product(mask->batch, mask->heads, p->q_len, 1), cells = product(rows, p->k_len, 1, 1);
+    mask->kind = (enum attn_mask_kind)(choice == 248 ? byte(in) : choice >> 4 & 3);
+    if (mask->kind == ATTN_MASK_DENSE) {
+        if (cells > MOST_ELEMENTS) mask->kind = ATTN_MASK_NONE;
+        float *weights = cells > MOST_ELEMENTS ? NULL : array(in, cells * sizeof *weights);
+        for (size_t n = 0; weights && n < cells; n++) weights[n] = byte(in) & 1 ? 0 : (float)byte(in) / 100;
+        mask->weights = weights;
+    }
+    if (mask->kind != ATTN_MASK_CSR) return;
+    if (rows >= MOST_ELEMENTS) { /* the checker reads `ptr` up to here */
+        mask->kind = ATTN_MASK_NONE;
+        return;
+    }
+    uint32_t *ptr = array(in, (rows + 1) * sizeof *ptr), indices[256], len = 0;
+    const uint32_t break_at = byte(in) > 200 ? byte(in) : UINT32_MAX; /* which entry to spoil */
+    ptr[0] = 0;
+    for (size_t r = 0; r < rows; r++) {
+        uint32_t column = byte(in) & 7;
+        for (uint32_t count = byte(in) & 7; count && column < p->k_len && len < 256; count--) {
+            indices[len++] = column;
+            column += 1 + (byte(in) & 15);
+        }
+        ptr[r + 1] = len;
+        if (r == break_at) ptr[r] = word(in);
+    }
+    mask->ptr = byte(in) == 255 ? NULL : ptr;
+    mask->indices_len = byte(in) > 250 ? byte(in) : len;
+    if (mask->indices_len > len) memset(indices + len, 0, (mask->indices_len - len) * sizeof *indices);
+    uint32_t *own = array(in, mask->indices_len * sizeof *own);
+    memcpy(own, indices, mask->indices_len * sizeof *own);
+    if (break_at < mask->indices_len) own[break_at] = word(in);
+    mask->indices = own;
+    if (byte(in) & 1)
+        mask->weights = memset(array(in, mask->indices_len * sizeof(float)), 0x3d, mask->indices_len * sizeof(float));
+}
+
+static void problem(struct input *in, struct attn_problem *p) {
+    static const enum attn_dtype dtypes[] = {ATTN_FLOAT32, ATTN_FLOAT32, ATTN_FLOAT16, ATTN_BFLOAT16};
+    const size_t batch = size_of(in), groups = size_of(in), key_heads = size_of(in);
+    const uint32_t values = byte(in);
+    const size_t heads = values == 255 ? groups : product(groups, key_heads, 1, 1);
+    attn_problem_init(p, batch, heads, key_heads,
+                      values & 1   ? 1
+                      : values & 2 ? heads
+                                   : key_heads,
+                      size_of(in), size_of(in), size_of(in), size_of(in));
+    const uint32_t types = byte(in), masks = byte(in), flags = byte(in);
+    p->queries.dtype = dtypes[types & 3];
+    p->keys.dtype = dtypes[types >> 2 & 3];
+    p->values.dtype = dtypes[types >> 4 & 3];
+    tensor(in, &p->queries);
+    tensor(in, &p->keys);
+    tensor(in, &p->values);
+    if (flags & 1) p->scaling = number(in);
+    if (flags & 2) p->softcap = number(in);
+    if (masks & 1) broadcast_mask(in, &p->attention_mask, p, masks & 2 ? ATTN_BOOL : dtypes[masks >> 2 & 3]);
+    p->causal = flags >> 2 & 1;
+    p->has_window = flags >> 3 & 1;
+    p->window_left = flags & 16 ? word(in) : byte(in) & 31;
+    p->window_right = flags & 32 ? word(in) : byte(in) & 31;
+    p->key_offset = flags & 64 ? (int32_t)word(in) : 0;
+    p->query_offsets = per_batch(in, p, 255);
+    p->key_lengths = per_batch(in, p, p->k_len < 255 ? (int32_t)p->k_len : 255);
+    p->alibi_slopes = per_head(in, p);
+    p->sinks = per_head(in, p);
+    sparse_mask(in, p);
+    p->dropout.rate = flags & 128 ? (double)number(in) : 0.25;
+    p->dropout.training = masks >> 4 & 1;
+    p->dropout.placement = (enum attn_dropout_placement)(byte(in) > 250 ? byte(in) : masks >> 5 & 1);
+    if (masks & 64) broadcast_mask(in, &p->dropout.mask, p, ATTN_BOOL);
+    p->empty_rows = (enum attn_empty_rows)(byte(in) > 250 ? byte(in) : masks >> 7);
+    p->row_max_over = (enum attn_row_max)(byte(in) > 200 ? byte(in) & 3 : 0);
+}
+
+static void result(struct input *in, const struct attn_problem *p, struct attn_result *r) {
+    const uint32_t wanted = byte(in);
+    const size_t rows = product(p->batch, p->heads, p->q_len, 1), numbers = product(rows, p->value_dim, 1, 1);
+    attn_result_init(r, p);
+    if (byte(in) > 200) {
+        r->output_row_stride = p->value_dim;
+        r->output_head_stride = product(p->q_len, p->value_dim, 1, 1);
+        r->output_batch_stride = product(p->heads, p->q_len, p->value_dim, 1);
+        r->output_capacity = byte(in) > 250 ? size_of(in) : numbers;
+    }
+    if (r->output_capacity > MOST_ELEMENTS) r->output_capacity = MOST_ELEMENTS;
+    if (wanted & 1) r->output = array(in, r->output_capacity * sizeof(float));
+    if (byte(in) > 128)
+        r->row_begin = size_of(in), r->row_end = size_of(in), r->column_begin = size_of(in),
+        r->column_end = size_of(in);
+    const int window_ok = r->row_begin <= r->row_end && r->column_begin <= r->column_end;
+    const size_t window = window_ok ? product(rows / (p->q_len ? p->q_len : 1), r->row_end - r->row_begin,
+                                              r->column_end - r->column_begin, 1)
+                                    : 0;
+    const size_t cells = product(rows, p->k_len, 1, 1);
+    r->score_stage = (enum attn_score_stage)(byte(in) & 3);
+    if (rows > MOST_ELEMENTS) return;
+    if (wanted & 2) r->log_sum_exp = array(in, rows * sizeof(float));
+    if (wanted & 4 && numbers <= MOST_ELEMENTS) r->numerator = array(in, numbers * sizeof(float));
+    if (wanted & 8) r->denominator = array(in, rows * sizeof(float));
+    if (wanted & 16) r->row_max = array(in, rows * sizeof(float));
+    if (wanted & 32 && window <= MOST_ELEMENTS) r->weights = array(in, window * sizeof(float));
+    if (wanted & 64 && window <= MOST_ELEMENTS) r->scores = array(in, window * sizeof(float));
+    if (wanted & 128 && cells <= MOST_ELEMENTS) r->dropout_mask = array(in, cells);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct input in = {.at = data, .left = size};
+    struct attn_problem p;
+    struct attn_result r;
+    struct attn_plan plan;
+    in.filler = case_random_init(word(&in), 0);
+    problem(&in, &p);
+    result(&in, &p, &r);
+    const enum attn_status status = attn_plan_init(&plan, &p, &r);
+    if (status != ATTN_OK && (plan.field == ATTN_FIELD_NONE || plan.field > ATTN_FIELD_JOBS)) abort();
+    if (status == ATTN_OK && product(product(p.batch, p.heads, p.q_len, 1), p.k_len + 1, 1, 1) <= MOST_ELEMENTS &&
+        p.dim < 1000 && p.value_dim < 1000 && plan.workspace_bytes < 1 << 24) {
+        void *workspace = aligned_alloc(ATTN_ALIGNMENT, plan.workspace_bytes ? plan.workspace_bytes : ATTN_ALIGNMENT);
+        if (!workspace) abort();
+        memset(workspace, 0xff, plan.workspace_bytes);
+        const size_t cut = plan.jobs ? byte(&in) % plan.jobs : 0;
+        if (attn_run(&plan, &p, &r, workspace, plan.workspace_bytes, cut, plan.jobs) != ATTN_OK) abort();
+        if (attn_run(&plan, &p, &r, workspace, plan.workspace_bytes, 0, cut) != ATTN_OK) abort();
+        free(workspace);
+        const struct attn_partials partials = {r.numerator, r.denominator, r.row_max};
+        const size_t rows = p.batch * p.heads * p.q_len;
+        if (r.numerator && r.denominator && r.row_max) {
+            if (attn_partials_merge(partials, partials, rows, p.value_dim) != ATTN_OK) abort();
+            if (attn_partials_finish(&partials, &p, &r) != ATTN_OK) abort();
+        }
+    }
+    for (size_t n = 0; n < in.block_count; n++) free(in.blocks[n]);
+    return 0;
+}
