@@ -14,6 +14,7 @@
 #include "tile.h"
 
 #define STRIP ATTN_TILE_ROWS
+#define SCORE_BLOCK 16 /* terms of a dot product summed in one go */
 
 struct context {
     const struct attn_problem *problem;
@@ -120,6 +121,17 @@ static void copy_window(const struct context *c, float *window, const struct til
     for (size_t j = begin; j < end; j++) window[j - c->result->column_begin] = source ? source[j - tile->key] : 0;
 }
 
+/* c->scores = queries * keys, summed in blocks: large logits keep two more bits than in one long sum. */
+static void score(struct context *c, const struct tile *tile, size_t strip) {
+    size_t dim = c->problem->dim, panels = (tile->count + ATTN_PANEL - 1) / ATTN_PANEL, x = 0;
+    do {
+        attn_tile_f32_4x8(c->scores, ATTN_TILE_KEYS, c->query_rows + strip * dim + x, dim,
+                          c->key_panels + x * ATTN_PANEL, dim * ATTN_PANEL, smaller(SCORE_BLOCK, dim - x), panels,
+                          x > 0);
+        x += SCORE_BLOCK;
+    } while (x < dim);
+}
+
 /* Scores of one row in c->scores turned into exponentials; accumulators and sums rescaled to the new maximum. */
 static void softmax_row(struct context *c, const struct tile *tile, size_t r, const struct attn_mask_tile *mask) {
     const struct attn_problem *problem = c->problem;
@@ -153,8 +165,8 @@ static void accumulate(struct context *c, const struct tile *tile, size_t strip,
     for (size_t r = 0; r < STRIP; r++) careful |= !tile->finite && masks[r].coverage != ATTN_COVERAGE_FULL;
     float *accumulators = c->accumulators + strip * c->wide;
     if (!careful) {
-        attn_tile_f32_4x8(accumulators, c->wide, c->scores, ATTN_TILE_KEYS, c->value_panels, tile->count,
-                          c->wide / ATTN_PANEL, 1);
+        attn_tile_f32_4x8(accumulators, c->wide, c->scores, ATTN_TILE_KEYS, c->value_panels,
+                          tile->count * ATTN_PANEL, tile->count, c->wide / ATTN_PANEL, 1);
         return;
     }
     for (size_t r = 0; r < STRIP && strip + r < c->rows; r++) {
@@ -179,8 +191,7 @@ static void run_strip(struct context *c, struct tile *tile, size_t strip) {
     }
     if (!skipped) {
         if (!tile->packed) pack(c, tile);
-        attn_tile_f32_4x8(c->scores, ATTN_TILE_KEYS, c->query_rows + strip * problem->dim, problem->dim, c->key_panels,
-                          problem->dim, (tile->count + ATTN_PANEL - 1) / ATTN_PANEL, 0);
+        score(c, tile, strip);
         for (size_t r = 0; r < STRIP; r++) {
             if (masks[r].coverage == ATTN_COVERAGE_SKIPPED) {
                 for (size_t j = 0; j < ATTN_TILE_KEYS; j++) c->scores[r * ATTN_TILE_KEYS + j] = 0;

@@ -73,8 +73,17 @@ static inline vec take_out_tail(vec logit, size_t j, size_t count) {
     return vec_select(vec_less(lane, vec_splat((float)(count - j))), logit, vec_splat(MINUS_INFINITY));
 }
 
-/* Scores to logits, in place; returns their maximum. `plain` is a constant at each call. */
-static inline float logits(float *scores, size_t count, const struct attn_softmax_inputs *in, int plain) {
+/* What rounding took from sum = a + b (Knuth's two-sum). A bias that swamps the scores, as finfo.min does, keeps
+ * the meaning that float32 gives it, all logits equal: hence the limit. */
+static inline vec lost_in_sum(vec a, vec b, vec sum) {
+    vec b_part = vec_sub(sum, a), a_part = vec_sub(sum, b_part);
+    vec lost = vec_add(vec_sub(a, a_part), vec_sub(b, b_part));
+    return vec_select(vec_less(vec_abs(lost), vec_splat(0x1p-6f)), lost, vec_splat(0));
+}
+
+/* Scores to logits, in place, and what rounding took from them, where there is a bias; returns their maximum.
+ * `plain` is a constant at each call. */
+static inline float logits(float *scores, float *lost, size_t count, const struct attn_softmax_inputs *in, int plain) {
     const vec out = vec_splat(MINUS_INFINITY), scaling = vec_splat(in->scaling);
     vec max = out;
     for (size_t j = 0; j < count; j += 4) {
@@ -86,8 +95,9 @@ static inline float logits(float *scores, size_t count, const struct attn_softma
             }
             if (in->scores && in->stage == ATTN_SCORES_SOFTCAPPED) vec_store(in->scores + j, s);
             if (in->bias) {
-                vec bias = vec_load(in->bias + j);
-                s = vec_select(vec_equal(bias, out), out, vec_add(s, bias));
+                vec bias = vec_load(in->bias + j), sum = vec_add(s, bias);
+                vec_store(lost + j, lost_in_sum(s, bias, sum));
+                s = vec_select(vec_equal(bias, out), out, sum);
             }
             if (in->scores && in->stage == ATTN_SCORES_BIASED) vec_store(in->scores + j, s);
             s = take_out_tail(s, j, count);
@@ -107,14 +117,17 @@ static inline float logits(float *scores, size_t count, const struct attn_softma
 float attn_softmax_tile(struct attn_softmax *row, float *scores, size_t count,
                         const struct attn_softmax_inputs *inputs) {
     int plain = !inputs->bias && !inputs->weight && !inputs->scores && inputs->softcap == 0;
-    float tile_max = plain ? logits(scores, count, inputs, 1) : logits(scores, count, inputs, 0);
+    float lost[ATTN_TILE_KEYS];
+    float tile_max = plain ? logits(scores, lost, count, inputs, 1) : logits(scores, lost, count, inputs, 0);
     float old_max = row->max, new_max = old_max < tile_max ? tile_max : old_max;
     float rescale = new_max == old_max ? 1.0f : attn_exp(old_max - new_max);
 
     /* a row without a key yet has no maximum to subtract */
     vec shift = vec_splat(new_max == MINUS_INFINITY ? 0.0f : new_max), sum = vec_splat(0), dropped_sum = vec_splat(0);
     for (size_t j = 0; j < count; j += 4) {
-        vec e = exp_vec(vec_sub(vec_load(scores + j), shift));
+        vec x = vec_sub(vec_load(scores + j), shift);
+        if (inputs->bias) x = vec_add(x, vec_load(lost + j));
+        vec e = exp_vec(x);
         /* beyond `count` the weights are whatever lies there: those lanes stay 0 */
         if (inputs->weight) e = vec_select(vec_equal(e, vec_splat(0)), e, vec_mul(e, vec_load(inputs->weight + j)));
         sum = vec_add(sum, e);

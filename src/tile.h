@@ -15,10 +15,11 @@
 #define ATTN_TILE_ROWS 4  /* query rows of the register tile */
 #define ATTN_PANEL 8      /* columns of a panel */
 
-/* C [4, panels * 8] = A [4, depth] * B (accumulate: C += ...). Each element sums over depth in ascending order.
- * Strides in elements. */
-void attn_tile_f32_4x8(float *c, size_t c_stride, const float *a, size_t a_stride, const float *b, size_t depth,
-                       size_t panels, int accumulate);
+/* C [4, panels * 8] = A [4, depth] * B (accumulate: C += ...). Each element sums over depth in ascending order, from
+ * zero: a sum over several calls is a sum of blocks, which loses less than one long sum. Strides in elements,
+ * b_stride from panel to panel. */
+void attn_tile_f32_4x8(float *c, size_t c_stride, const float *a, size_t a_stride, const float *b, size_t b_stride,
+                       size_t depth, size_t panels, int accumulate);
 
 /* One row of the same, C += A * B, over the rows k of B with keep[k] alone: what is not kept is never multiplied,
  * not even by 0. Same bits as attn_tile_f32_4x8 where the rest is finite. */

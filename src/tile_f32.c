@@ -7,26 +7,27 @@
 
 #include "vec.h"
 
-void attn_tile_f32_4x8(float *c, size_t c_stride, const float *a, size_t a_stride, const float *b, size_t depth,
-                       size_t panels, int accumulate) {
+void attn_tile_f32_4x8(float *c, size_t c_stride, const float *a, size_t a_stride, const float *b, size_t b_stride,
+                       size_t depth, size_t panels, int accumulate) {
     const float *a0 = a, *a1 = a + a_stride, *a2 = a + 2 * a_stride, *a3 = a + 3 * a_stride;
-    for (size_t panel = 0; panel < panels; panel++, c += ATTN_PANEL) {
-        float *c0 = c, *c1 = c + c_stride, *c2 = c + 2 * c_stride, *c3 = c + 3 * c_stride;
+    for (size_t panel = 0; panel < panels; panel++, c += ATTN_PANEL, b += b_stride) {
+        const float *row = b;
         vec s00, s01, s10, s11, s20, s21, s30, s31;
-        if (accumulate) {
-            s00 = vec_load(c0), s01 = vec_load(c0 + 4);
-            s10 = vec_load(c1), s11 = vec_load(c1 + 4);
-            s20 = vec_load(c2), s21 = vec_load(c2 + 4);
-            s30 = vec_load(c3), s31 = vec_load(c3 + 4);
-        } else {
-            s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = vec_splat(0);
-        }
-        for (size_t k = 0; k < depth; k++, b += ATTN_PANEL) {
-            vec b0 = vec_load(b), b1 = vec_load(b + 4), x;
+        s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = vec_splat(0);
+        /* not unrolled: the engines then load everything first, and spill */
+        for (size_t k = 0; k < depth; k++, row += ATTN_PANEL) {
+            vec b0 = vec_load(row), b1 = vec_load(row + 4), x;
             x = vec_splat(a0[k]), s00 = vec_madd(x, b0, s00), s01 = vec_madd(x, b1, s01);
             x = vec_splat(a1[k]), s10 = vec_madd(x, b0, s10), s11 = vec_madd(x, b1, s11);
             x = vec_splat(a2[k]), s20 = vec_madd(x, b0, s20), s21 = vec_madd(x, b1, s21);
             x = vec_splat(a3[k]), s30 = vec_madd(x, b0, s30), s31 = vec_madd(x, b1, s31);
+        }
+        float *c0 = c, *c1 = c + c_stride, *c2 = c + 2 * c_stride, *c3 = c + 3 * c_stride;
+        if (accumulate) {
+            s00 = vec_add(vec_load(c0), s00), s01 = vec_add(vec_load(c0 + 4), s01);
+            s10 = vec_add(vec_load(c1), s10), s11 = vec_add(vec_load(c1 + 4), s11);
+            s20 = vec_add(vec_load(c2), s20), s21 = vec_add(vec_load(c2 + 4), s21);
+            s30 = vec_add(vec_load(c3), s30), s31 = vec_add(vec_load(c3 + 4), s31);
         }
         vec_store(c0, s00), vec_store(c0 + 4, s01);
         vec_store(c1, s10), vec_store(c1 + 4, s11);
@@ -38,14 +39,14 @@ void attn_tile_f32_4x8(float *c, size_t c_stride, const float *a, size_t a_strid
 void attn_tile_f32_1x8_kept(float *c, const float *a, const uint8_t *keep, const float *b, size_t depth,
                             size_t panels) {
     for (size_t panel = 0; panel < panels; panel++, c += ATTN_PANEL) {
-        vec s0 = vec_load(c), s1 = vec_load(c + 4);
+        vec s0 = vec_splat(0), s1 = s0;
         for (size_t k = 0; k < depth; k++, b += ATTN_PANEL) {
             if (!keep[k]) continue;
             vec x = vec_splat(a[k]);
             s0 = vec_madd(x, vec_load(b), s0);
             s1 = vec_madd(x, vec_load(b + 4), s1);
         }
-        vec_store(c, s0), vec_store(c + 4, s1);
+        vec_store(c, vec_add(vec_load(c), s0)), vec_store(c + 4, vec_add(vec_load(c + 4), s1));
     }
 }
 

@@ -11,7 +11,9 @@ const file = (name) => new URL(`../build/tests/${name}`, import.meta.url);
 
 /** `seed hash` lines of the native build. */
 const native = (cases) =>
-  execFileSync(file('bits').pathname, [String(cases)], { encoding: 'utf8', maxBuffer: 1 << 26 }).trim().split('\n');
+  execFileSync(file('bits').pathname, [String(cases)], { encoding: 'utf8', maxBuffer: 1 << 26 })
+    .trim()
+    .split('\n');
 
 async function wasm(name, cases) {
   const module = await WebAssembly.compile(readFileSync(file(name)));
@@ -26,7 +28,13 @@ async function wasm(name, cases) {
 test(`bits: base and native agree on ${count} cases`, async () => {
   const [expected, actual] = [native(count), await wasm('bits-base.wasm', count)];
   assert.equal(expected.length, count);
-  assert.ok(new Set(expected.map((line) => line.split(' ')[1])).size > 0.9 * count, 'the cases differ, so that agreement means something');
-  assert.ok(expected.every((line) => !/ 0{15}[01]$/.test(line)), 'every case ran to its end');
+  assert.ok(
+    new Set(expected.map((line) => line.split(' ')[1])).size > 0.9 * count,
+    'the cases differ, so that agreement means something',
+  );
+  assert.ok(
+    expected.every((line) => !/ 0{15}[01]$/.test(line)),
+    'every case ran to its end',
+  );
   for (let n = 0; n < count; n++) assert.equal(actual[n], expected[n], `case ${n + 1}`);
 });

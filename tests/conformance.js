@@ -29,7 +29,9 @@ function load(kind) {
   const places = [folder && join(folder, kind), join(root, 'tests/vectors', kind)].filter(Boolean);
   const place = places.find((path) => existsSync(path));
   if (!place) return [];
-  const files = readdirSync(place).filter((name) => name.endsWith('.json')).sort();
+  const files = readdirSync(place)
+    .filter((name) => name.endsWith('.json'))
+    .sort();
   return files.map((name) => JSON.parse(readFileSync(join(place, name), 'utf8')));
 }
 
@@ -64,7 +66,7 @@ export function canonical() {
       softcap: c.softcap || undefined,
       causal: c.causal_offset !== null,
       window: c.window ? { left: side(c.window.left), right: side(c.window.right) } : undefined,
-      queryOffset: c.causal_offset !== null || c.window ? offset ?? 0 : undefined,
+      queryOffset: c.causal_offset !== null || c.window ? (offset ?? 0) : undefined,
       keyLengths: c.kv_len ? Int32Array.from(c.kv_len) : undefined,
       sinks: c.sink ? Float32Array.from(c.sink) : undefined,
       outputLayout: 'bhsd',
@@ -95,7 +97,7 @@ function hash(seed, index) {
 
 function draw(dims, seed, amplitude) {
   const data = new Float32Array(dims.reduce((a, b) => a * b, 1));
-  for (let i = 0; i < data.length; i++) data[i] = (hash(seed, i) / 2 ** 32 * 2 - 1) * amplitude;
+  for (let i = 0; i < data.length; i++) data[i] = ((hash(seed, i) / 2 ** 32) * 2 - 1) * amplitude;
   return { dims, dtype: 'float32', data };
 }
 
@@ -123,7 +125,11 @@ export function torch() {
     return {
       name: c.name,
       options: {
-        queries, keys, values: vs, attentionMask, softcap,
+        queries,
+        keys,
+        values: vs,
+        attentionMask,
+        softcap,
         scaling: c.scale,
         causal: causalOffset !== undefined,
         queryOffset: causalOffset,
@@ -144,8 +150,12 @@ export function torch() {
 export function golden() {
   const inputNames = ['queries', 'keys', 'values', 'attentionMask', 'sinks', 'dropoutMask', 'denseMask', 'maskWeights'];
   const outputNames = {
-    output: 'output', outputBHSD: 'output', weights: 'weights', lse: 'logSumExp',
-    numerator: 'numerator', denominator: 'denominator',
+    output: 'output',
+    outputBHSD: 'output',
+    weights: 'weights',
+    lse: 'logSumExp',
+    numerator: 'numerator',
+    denominator: 'denominator',
   };
   return load('golden').map((c) => {
     const unknown = [
@@ -164,7 +174,9 @@ export function golden() {
     // Numerators are upstream's, over the allowed keys' maximum.
     const numerator = 'numerator' in c.outputs;
     const expected = Object.entries(c.outputs).map(([name, tensor]) => ({
-      what: outputNames[name], values: values(tensor), tolerance: (e) => c.tol * Math.max(1, Math.abs(e)),
+      what: outputNames[name],
+      values: values(tensor),
+      tolerance: (e) => c.tol * Math.max(1, Math.abs(e)),
     }));
     return { name: c.name, options, expected, numerator };
   });
@@ -184,7 +196,9 @@ export function sparseHub() {
     return {
       name: c.name,
       options: {
-        queries: decode(c.q), keys: decode(c.k), values: decode(c.v),
+        queries: decode(c.q),
+        keys: decode(c.k),
+        values: decode(c.v),
         attentionMask: c.attention_mask ? decode(c.attention_mask) : undefined,
         scaling: c.scale,
         sparseAttentionMask,
@@ -214,7 +228,7 @@ export function disagreement(expectation, actual, width) {
   if (!rows && actual.length !== count) return `${what}: ${actual.length} elements, expected ${count}`;
   for (let n = 0; n < count; n++) {
     const expected = expectation.values[n];
-    const at = rows ? rows[Math.floor(n / width)] * width + n % width : n;
+    const at = rows ? rows[Math.floor(n / width)] * width + (n % width) : n;
     const value = actual[at];
     if (ignoreNaN && Number.isNaN(expected)) continue;
     if (Object.is(value, expected) || value === expected) continue;

@@ -10,7 +10,9 @@ import { variants } from './variants.js';
 
 for (const variant of variants) {
   let attention;
-  before(async () => { attention = await createAttention({ variant }); });
+  before(async () => {
+    attention = await createAttention({ variant });
+  });
   after(() => attention.dispose());
 
   /** Runs one case with everything that it expects asked for; the disagreements. */
@@ -19,7 +21,9 @@ for (const variant of variants) {
     if (sparseAttentionMask) call.sparseAttentionMask = sparseAttentionMask;
     const wants = (what) => expected.some((e) => e.what === what);
     const results = attention.getMaskedAttentionOutput({
-      ...call, returnAttentionWeights: wants('weights'), returnLogSumExp: wants('logSumExp'),
+      ...call,
+      returnAttentionWeights: wants('weights'),
+      returnLogSumExp: wants('logSumExp'),
     });
     const failures = [];
     for (const expectation of expected) {
@@ -28,7 +32,8 @@ for (const variant of variants) {
       if (what.startsWith('scores.'))
         actual = attention.getMaskedAttentionOutput({ ...call, returnScores: what.slice(7) }).scores;
       else if (numerator && what === 'numerator') actual = attention.getAttentionNumerator(partial(call)).numerator;
-      else if (numerator && what === 'denominator') actual = attention.getAttentionDenominator(partial(call)).denominator;
+      else if (numerator && what === 'denominator')
+        actual = attention.getAttentionDenominator(partial(call)).denominator;
       else actual = results[what];
       const message = conformance.disagreement(expectation, actual.data, options.values.dims[3]);
       if (message) failures.push(`${name}: ${message}`);
@@ -57,8 +62,17 @@ for (const variant of variants) {
     const failures = cases.flatMap((c) => {
       const { shape, weights } = c.options.sparseAttentionMask;
       const { indices, ptr, data } = c.upstream;
-      const mask = Mask.fromUpstreamIndices(shape, Int32Array.from(indices), Uint32Array.from(ptr), Float32Array.from(data));
-      assert.deepEqual([...mask.toDense()], [...weights].map((w) => w || 0), c.name);
+      const mask = Mask.fromUpstreamIndices(
+        shape,
+        Int32Array.from(indices),
+        Uint32Array.from(ptr),
+        Float32Array.from(data),
+      );
+      assert.deepEqual(
+        [...mask.toDense()],
+        [...weights].map((w) => w || 0),
+        c.name,
+      );
       return disagreements(c, mask);
     });
     assert.deepEqual(failures, []);
@@ -90,10 +104,13 @@ function callFrom({ attributes, input_dims: dims }) {
 }
 
 const moveHeads = ([batch, heads, length, dim]) => ({
-  data: new Float32Array(batch * heads * length * dim), dims: [batch, length, heads, dim],
+  data: new Float32Array(batch * heads * length * dim),
+  dims: [batch, length, heads, dim],
 });
 
-const lengthsFrom = (name, add = 0) => ({ int_inputs: ints }) => ({ keyLengths: ints[name].map((n) => n + add) });
+const lengthsFrom =
+  (name, add = 0) =>
+  ({ int_inputs: ints }) => ({ keyLengths: ints[name].map((n) => n + add) });
 const seqlens = lengthsFrom('seqlens_k', 1);
 
 /** Cases that are also errors here: what to add to the call, and what the message must name. */
@@ -102,7 +119,10 @@ const refused = {
   'AttentionTest.Attention3DInconsistentHeadSizeInK': [() => ({}), /queries.*keys|keys.*queries/],
   'AttentionTest.Attention3DInconsistentKvSequenceLength': [() => ({}), /keys.*values|values.*keys/],
   'AttentionTest.Attention_NonPadKVSeqLen_ExceedsTotalSeqLen': [lengthsFrom('nonpad_kv_seqlen'), /keyLengths.*5/],
-  'AttentionTest.Attention_NonPadKVSeqLen_MultiBatchOneBad_Rejected_CPU': [lengthsFrom('nonpad_kv_seqlen'), /keyLengths.*-3/],
+  'AttentionTest.Attention_NonPadKVSeqLen_MultiBatchOneBad_Rejected_CPU': [
+    lengthsFrom('nonpad_kv_seqlen'),
+    /keyLengths.*-3/,
+  ],
   'AttentionTest.Attention_NonPadKVSeqLen_NegativeValue': [lengthsFrom('nonpad_kv_seqlen'), /keyLengths.*-1/],
   'GroupQueryAttentionTest.InvalidCausalValue_CPU': [({ attributes }) => ({ causal: attributes.causal }), /causal.*2/],
   'GroupQueryAttentionTest.InvalidCausalValue_CUDA': [({ attributes }) => ({ causal: attributes.causal }), /causal.*2/],
@@ -122,7 +142,7 @@ const refused = {
 const noBeams = 'beam search caches (cache_indirection) have no counterpart';
 const noNorm = 'normalisation of queries and keys has no counterpart';
 const noRotary = 'rotary embedding has no counterpart';
-const noTotal = 'the total length is the keys\' own dimension here, and 0 is legal';
+const noTotal = "the total length is the keys' own dimension here, and 0 is legal";
 const shorter = 'keys shorter than queries are legal here';
 const windowAlone = 'a window without causal is legal here';
 
@@ -176,6 +196,8 @@ test('malformed calls that a rival refuses', async (t) => {
     assert.ok(c, `${name} is not among the cases`);
     if (/keyLengths|causal/.test(message.source)) attention.getMaskedAttentionOutput(callFrom(c));
   }
-  t.diagnostic(`${Object.keys(refused).length} refused, ${Object.keys(accepted).length} have no counterpart or are legal`);
+  t.diagnostic(
+    `${Object.keys(refused).length} refused, ${Object.keys(accepted).length} have no counterpart or are legal`,
+  );
   attention.dispose();
 });

@@ -25,10 +25,12 @@ function check(attention, options, random, errors) {
       const found = compare(name, result.data, truth, loop, options);
       if (found.message) failures.push(found.message);
       if (name === 'output') {
-        for (const [unit, factor] of [['relative', 1], ['plain', 1 + truth.maxLogit]]) {
+        const note = (unit, factor) => {
           errors[unit].ours = Math.max(errors[unit].ours, found.ours * factor);
           errors[unit].naive = Math.max(errors[unit].naive, found.naive * factor);
-        }
+        };
+        note('relative', 1);
+        if (truth.maxLogit < 1000) note('plain', 1 + truth.maxLogit); // beyond, a single problem would decide
       }
     }
   };
@@ -38,20 +40,29 @@ function check(attention, options, random, errors) {
   const plain = attention.getMaskedAttentionOutput(call);
   compareAll(plain, ['output'], exact, naive);
   const full = attention.getMaskedAttentionOutput({
-    ...call, returnAttentionWeights: true, returnLogSumExp: true, returnDropoutMask: true, returnScores: stage,
+    ...call,
+    returnAttentionWeights: true,
+    returnLogSumExp: true,
+    returnDropoutMask: true,
+    returnScores: stage,
   });
   compareAll(full, ['output', 'weights', 'logSumExp', `scores.${stage}`], exact, naive);
   if (Buffer.compare(Buffer.from(full.dropoutMask.data), Buffer.from(exact.dropoutMask)) !== 0)
     failures.push('dropoutMask differs');
 
   const { batch, heads, queryLength, keyLength, valueDim } = sizes(options);
-  const outputDims = options.outputLayout === 'bhsd' ? [batch, heads, queryLength, valueDim] : [batch, queryLength, heads, valueDim];
+  const outputDims =
+    options.outputLayout === 'bhsd' ? [batch, heads, queryLength, valueDim] : [batch, queryLength, heads, valueDim];
   const dims = {
-    output: outputDims, weights: [batch, heads, queryLength, keyLength], scores: [batch, heads, queryLength, keyLength],
-    dropoutMask: [batch, heads, queryLength, keyLength], logSumExp: [batch, heads, queryLength],
+    output: outputDims,
+    weights: [batch, heads, queryLength, keyLength],
+    scores: [batch, heads, queryLength, keyLength],
+    dropoutMask: [batch, heads, queryLength, keyLength],
+    logSumExp: [batch, heads, queryLength],
   };
   for (const [name, expected] of Object.entries(dims))
-    if (String(full[name].dims) !== String(expected)) failures.push(`${name}: dims ${full[name].dims}, expected ${expected}`);
+    if (String(full[name].dims) !== String(expected))
+      failures.push(`${name}: dims ${full[name].dims}, expected ${expected}`);
 
   if (random.chance(0.5)) {
     // Partials know nothing of sinks, empty rows and layouts of the output: those belong to the finish.
@@ -62,10 +73,14 @@ function check(attention, options, random, errors) {
     const loop = attend(bare, Math.fround);
     const partials = attention.getAttentionPartials({ ...rest, rowMaxOver });
     compareAll(partials, ['numerator', 'denominator', 'rowMax'], truth, loop);
-    if (rowMaxOver !== 'allowed') { // there, everything kept may underflow
+    if (rowMaxOver !== 'allowed') {
+      // there, everything kept may underflow
       const finished = attention.finishPartials(partials, { sinks, emptyRows, outputLayout });
       const finish = { ...exact, logSumExp: exact.rowMax.map((max, row) => max + Math.log(exact.denominator[row])) };
-      const loopFinish = { ...naive, logSumExp: naive.rowMax.map((max, row) => max + Math.log(naive.denominator[row])) };
+      const loopFinish = {
+        ...naive,
+        logSumExp: naive.rowMax.map((max, row) => max + Math.log(naive.denominator[row])),
+      };
       compareAll(finished, ['output', 'logSumExp'], finish, loopFinish);
     }
   }
@@ -74,7 +89,9 @@ function check(attention, options, random, errors) {
 
 for (const variant of variants) {
   let attention;
-  before(async () => { attention = await createAttention({ variant }); });
+  before(async () => {
+    attention = await createAttention({ variant });
+  });
   after(() => attention.dispose());
 
   Object.entries(families).forEach(([name, draw], family) => {
@@ -95,8 +112,8 @@ for (const variant of variants) {
       }
       for (const [unit, { ours, naive }] of Object.entries(errors)) {
         t.diagnostic(`largest ${unit} error ${ours.toExponential(2)}, naive float32 loop ${naive.toExponential(2)}`);
-        if (unit === 'plain' && name === 'magnitudes') continue; // a single problem decides that one
-        if (count >= 1000) assert.ok(ours <= 1.5 * naive, `largest ${unit} error ${ours} over 1.5 x the naive loop's ${naive}`);
+        if (count >= 1000 && !(unit === 'plain' && name === 'magnitudes'))
+          assert.ok(ours <= 1.5 * naive, `largest ${unit} error ${ours} over 1.5 x the naive loop's ${naive}`);
       }
     });
   });

@@ -28,7 +28,7 @@ before(async () => {
 });
 after(() => attention.dispose());
 
-/** `call` throws an error of `kind` whose message matches every pattern; memory and the next result stay as they were. */
+/** `call` throws an error of `kind` whose message matches every pattern; memory and the next result stay the same. */
 function refuses(call, kind, ...patterns) {
   const used = attention.info().usedBytes;
   assert.equal(typeof used, 'number', 'info().usedBytes');
@@ -45,7 +45,11 @@ function refuses(call, kind, ...patterns) {
   } else assert.equal(error.constructor, kind, String(error.stack));
   for (const pattern of patterns) assert.match(error.message, pattern);
   assert.equal(attention.info().usedBytes, used, `bytes in use after: ${error.message}`);
-  assert.equal(differsAt(attention.getMaskedAttentionOutput(valid()).output.data, expected), -1, `the next call after: ${error.message}`);
+  assert.equal(
+    differsAt(attention.getMaskedAttentionOutput(valid()).output.data, expected),
+    -1,
+    `the next call after: ${error.message}`,
+  );
 }
 
 const attend = (changes) => attention.getMaskedAttentionOutput({ ...valid(), ...changes });
@@ -58,11 +62,31 @@ const badInputs = {
   'keys null': [{ keys: null }, TypeError, /keys/, /null/],
   'values a bare array': [{ values: new Float32Array(4) }, TypeError, /values/, /data.*dims/],
   'queries a plain array': [{ queries: { data: [1, 2], dims: [1, 1, 1, 2] } }, TypeError, /queries/, /Float32Array/],
-  'queries in Float64Array': [{ queries: { data: new Float64Array(320), dims: [2, 4, 5, 8] } }, TypeError, /queries/, /Float32Array/, /Float64Array/],
-  'queries in Int32Array': [{ queries: { data: new Int32Array(320), dims: [2, 4, 5, 8] } }, TypeError, /queries/, /Int32Array/],
+  'queries in Float64Array': [
+    { queries: { data: new Float64Array(320), dims: [2, 4, 5, 8] } },
+    TypeError,
+    /queries/,
+    /Float32Array/,
+    /Float64Array/,
+  ],
+  'queries in Int32Array': [
+    { queries: { data: new Int32Array(320), dims: [2, 4, 5, 8] } },
+    TypeError,
+    /queries/,
+    /Int32Array/,
+  ],
   'queries boolean': [{ queries: bool(2, 4, 5, 8) }, TypeError, /queries/, /bool/],
-  'queries a DataView': [{ queries: { data: new DataView(new ArrayBuffer(8)), dims: [1, 1, 1, 2] } }, TypeError, /queries/],
-  'Uint16Array without dtype': [{ keys: { data: new Uint16Array(224), dims: [2, 2, 7, 8] } }, TypeError, /keys/, /float16.*bfloat16/],
+  'queries a DataView': [
+    { queries: { data: new DataView(new ArrayBuffer(8)), dims: [1, 1, 1, 2] } },
+    TypeError,
+    /queries/,
+  ],
+  'Uint16Array without dtype': [
+    { keys: { data: new Uint16Array(224), dims: [2, 2, 7, 8] } },
+    TypeError,
+    /keys/,
+    /float16.*bfloat16/,
+  ],
   'dtype unknown': [{ keys: { ...f32(2, 2, 7, 8), dtype: 'float64' } }, TypeError, /keys/, /float64/],
   'dtype of another array': [{ keys: { ...f32(2, 2, 7, 8), dtype: 'float16' } }, TypeError, /keys/, /float16/],
   'dims missing': [{ keys: { data: new Float32Array(4) } }, TypeError, /keys\.?dims|keys/, /undefined/],
@@ -73,18 +97,46 @@ const badInputs = {
   'dims huge': [{ keys: { data: new Float32Array(4), dims: [2 ** 30, 2 ** 30, 2 ** 30, 8] } }, RangeError, /keys/],
   'dims strings': [{ keys: { ...f32(2, 2, 7, 8), dims: ['2', '2', '7', '8'] } }, TypeError, /keys/],
   // lengths and dims that disagree
-  'too few elements': [{ keys: { data: new Float32Array(223), dims: [2, 2, 7, 8] } }, RangeError, /keys: expected 224 elements \(2 x 2 x 7 x 8\), got 223/],
-  'too many elements': [{ values: { data: new Float32Array(169), dims: [2, 2, 7, 6] } }, RangeError, /values: expected 168 elements \(2 x 2 x 7 x 6\), got 169/],
+  'too few elements': [
+    { keys: { data: new Float32Array(223), dims: [2, 2, 7, 8] } },
+    RangeError,
+    /keys: expected 224 elements \(2 x 2 x 7 x 8\), got 223/,
+  ],
+  'too many elements': [
+    { values: { data: new Float32Array(169), dims: [2, 2, 7, 6] } },
+    RangeError,
+    /values: expected 168 elements \(2 x 2 x 7 x 6\), got 169/,
+  ],
   'batch of keys': [{ keys: f32(1, 2, 7, 8) }, RangeError, /keys/, /queries/, /batch/, /\b1\b/, /\b2\b/],
   'batch of values': [{ values: f32(3, 2, 7, 6) }, RangeError, /values/, /batch/, /\b3\b/],
   'dim of keys': [{ keys: f32(2, 2, 7, 9) }, RangeError, /keys/, /queries/, /\b9\b/, /\b8\b/],
   'length of values': [{ values: f32(2, 2, 8, 6) }, RangeError, /values/, /keys/, /\b8\b/, /\b7\b/],
-  'key heads': [{ keys: f32(2, 3, 7, 8) }, RangeError, /keys/, /num_attention_heads \(4\) must be divisible by num_key_value_heads \(3\)/],
-  'value heads': [{ values: f32(2, 3, 7, 6) }, RangeError, /values/, /num_attention_heads \(4\) must be divisible by num_key_value_heads \(3\)/],
-  'more key heads than heads': [{ keys: f32(2, 8, 7, 8) }, RangeError, /num_attention_heads \(4\) must be divisible by num_key_value_heads \(8\)/],
+  'key heads': [
+    { keys: f32(2, 3, 7, 8) },
+    RangeError,
+    /keys/,
+    /num_attention_heads \(4\) must be divisible by num_key_value_heads \(3\)/,
+  ],
+  'value heads': [
+    { values: f32(2, 3, 7, 6) },
+    RangeError,
+    /values/,
+    /num_attention_heads \(4\) must be divisible by num_key_value_heads \(3\)/,
+  ],
+  'more key heads than heads': [
+    { keys: f32(2, 8, 7, 8) },
+    RangeError,
+    /num_attention_heads \(4\) must be divisible by num_key_value_heads \(8\)/,
+  ],
   'no key heads': [{ keys: f32(2, 0, 7, 8) }, RangeError, /num_key_value_heads \(0\)/],
   // attention mask
-  'mask in Int32Array': [{ attentionMask: { data: new Int32Array(35), dims: [5, 7] } }, TypeError, /attentionMask/, /bool/, /Float32Array|float/],
+  'mask in Int32Array': [
+    { attentionMask: { data: new Int32Array(35), dims: [5, 7] } },
+    TypeError,
+    /attentionMask/,
+    /bool/,
+    /Float32Array|float/,
+  ],
   'mask shorter than keys': [{ attentionMask: f32(5, 6) }, RangeError, /attentionMask/, /5 x 6/, /\b7\b/],
   'mask of other queries': [{ attentionMask: f32(4, 7) }, RangeError, /attentionMask/, /4 x 7/],
   'mask of other heads': [{ attentionMask: f32(2, 5, 7) }, RangeError, /attentionMask/, /2 x 5 x 7/],
@@ -117,7 +169,13 @@ const badInputs = {
   'keyOffset beyond int32': [{ keyOffset: 2 ** 31 }, RangeError, /keyOffset/, /2147483648/],
   'queryOffset fractional': [{ queryOffset: 0.5 }, RangeError, /queryOffset/, /0\.5/],
   'queryOffset beyond int32': [{ queryOffset: -(2 ** 31) - 1 }, RangeError, /queryOffset/],
-  'queryOffset of another batch': [{ queryOffset: Int32Array.of(1, 2, 3) }, RangeError, /queryOffset/, /\b2\b/, /\b3\b/],
+  'queryOffset of another batch': [
+    { queryOffset: Int32Array.of(1, 2, 3) },
+    RangeError,
+    /queryOffset/,
+    /\b2\b/,
+    /\b3\b/,
+  ],
   'keyLengths a number': [{ keyLengths: 7 }, TypeError, /keyLengths/],
   'keyLengths of another batch': [{ keyLengths: Int32Array.of(7) }, RangeError, /keyLengths/, /\b2\b/, /\b1\b/],
   'keyLengths negative': [{ keyLengths: Int32Array.of(7, -1) }, RangeError, /keyLengths/, /-1/, /7/],
@@ -133,12 +191,31 @@ const badInputs = {
   'seed a string': [{ seed: '1' }, TypeError, /seed/],
   'training a string': [{ training: 'yes' }, TypeError, /training/, /yes/],
   'placement unknown': [{ dropoutPlacement: 'never' }, RangeError, /dropoutPlacement/, /never/, /before-normalization/],
-  'dropout mask of floats': [{ dropout: 0.5, training: true, dropoutMask: f32(2, 4, 5, 7) }, TypeError, /dropoutMask/, /bool/],
-  'dropout mask of another shape': [{ dropout: 0.5, training: true, dropoutMask: bool(2, 4, 5, 6) }, RangeError, /dropoutMask/],
+  'dropout mask of floats': [
+    { dropout: 0.5, training: true, dropoutMask: f32(2, 4, 5, 7) },
+    TypeError,
+    /dropoutMask/,
+    /bool/,
+  ],
+  'dropout mask of another shape': [
+    { dropout: 0.5, training: true, dropoutMask: bool(2, 4, 5, 6) },
+    RangeError,
+    /dropoutMask/,
+  ],
   // sparse mask
   'sparse mask not a Mask': [{ sparseAttentionMask: { shape: maskShape } }, TypeError, /sparseAttentionMask/, /Mask/],
-  'sparse mask of other keys': [{ sparseAttentionMask: Mask.full([2, 4, 5, 8]) }, RangeError, /sparseAttentionMask/, /2 x 4 x 5 x 8/],
-  'sparse mask of other heads': [{ sparseAttentionMask: Mask.full([2, 3, 5, 7]) }, RangeError, /sparseAttentionMask/, /2 x 3 x 5 x 7/],
+  'sparse mask of other keys': [
+    { sparseAttentionMask: Mask.full([2, 4, 5, 8]) },
+    RangeError,
+    /sparseAttentionMask/,
+    /2 x 4 x 5 x 8/,
+  ],
+  'sparse mask of other heads': [
+    { sparseAttentionMask: Mask.full([2, 3, 5, 7]) },
+    RangeError,
+    /sparseAttentionMask/,
+    /2 x 3 x 5 x 7/,
+  ],
   'weighting unknown': [{ maskWeighting: 'divide' }, RangeError, /maskWeighting/, /divide/, /multiply/, /inverse/],
   // results
   'option misspelt': [{ atentionMask: f32(5, 7) }, TypeError, /atentionMask/, /attentionMask/],
@@ -151,15 +228,36 @@ const badInputs = {
   'scores unknown': [{ returnScores: 'all' }, RangeError, /returnScores/, /all/],
   'scores a boolean': [{ returnScores: true }, TypeError, /returnScores/, /true/],
   'weights a string': [{ returnAttentionWeights: 'yes' }, TypeError, /returnAttentionWeights/],
-  'window of weights beyond': [{ returnAttentionWeights: true, weightsWindow: { rows: [0, 6], columns: [0, 7] } }, RangeError, /weightsWindow/, /\b6\b/, /\b5\b/],
-  'window of weights reversed': [{ returnAttentionWeights: true, weightsWindow: { rows: [3, 2], columns: [0, 7] } }, RangeError, /weightsWindow/],
+  'window of weights beyond': [
+    { returnAttentionWeights: true, weightsWindow: { rows: [0, 6], columns: [0, 7] } },
+    RangeError,
+    /weightsWindow/,
+    /\b6\b/,
+    /\b5\b/,
+  ],
+  'window of weights reversed': [
+    { returnAttentionWeights: true, weightsWindow: { rows: [3, 2], columns: [0, 7] } },
+    RangeError,
+    /weightsWindow/,
+  ],
   'sparse weights': [{ returnAttentionWeights: true, weightsFormat: 'sparse' }, 'unsupported', /weightsFormat/],
   'rowMaxOver of an output': [{ rowMaxOver: 'kept' }, TypeError, /rowMaxOver/],
   // out
   'out not an object': [{ out: 1 }, TypeError, /out/],
   'out misspelt': [{ out: { ouput: outCopy().output } }, TypeError, /ouput/, /output/],
-  'out of other dims': [{ out: { output: { data: new Float32Array(240), dims: [2, 4, 5, 6] } } }, RangeError, /out\.output/, /2 x 5 x 4 x 6/, /2 x 4 x 5 x 6/],
-  'out of another dtype': [{ out: { output: { data: new Uint16Array(240), dims: [2, 5, 4, 6], dtype: 'float16' } } }, TypeError, /out\.output/, /float32/],
+  'out of other dims': [
+    { out: { output: { data: new Float32Array(240), dims: [2, 4, 5, 6] } } },
+    RangeError,
+    /out\.output/,
+    /2 x 5 x 4 x 6/,
+    /2 x 4 x 5 x 6/,
+  ],
+  'out of another dtype': [
+    { out: { output: { data: new Uint16Array(240), dims: [2, 5, 4, 6], dtype: 'float16' } } },
+    TypeError,
+    /out\.output/,
+    /float32/,
+  ],
 };
 
 for (const [name, [changes, kind, ...patterns]] of Object.entries(badInputs))
@@ -187,8 +285,14 @@ test('refused: results that overlap an input or each other', () => {
   const apart = { output: at(1280, 240, [2, 5, 4, 6]) };
   attend({ queries, out: apart });
   refuses(
-    () => attend({ returnAttentionWeights: true, out: { output: at(1280, 240, [2, 5, 4, 6]), weights: at(2236, 280, [2, 4, 5, 7]) } }),
-    RangeError, /out\.(output|weights)/, /overlap/,
+    () =>
+      attend({
+        returnAttentionWeights: true,
+        out: { output: at(1280, 240, [2, 5, 4, 6]), weights: at(2236, 280, [2, 4, 5, 7]) },
+      }),
+    RangeError,
+    /out\.(output|weights)/,
+    /overlap/,
   );
 });
 
@@ -197,17 +301,42 @@ test('refused: detached buffers', () => {
   refuses(() => attend({ queries }), TypeError, /queries/, /detached/);
   refuses(() => attend({ keyLengths: detached(new Int32Array(2)) }), TypeError, /keyLengths/, /detached/);
   refuses(() => attend({ sinks: detached(new Float32Array(4)) }), TypeError, /sinks/, /detached/);
-  refuses(() => attend({ attentionMask: { data: detached(new Uint8Array(35)), dims: [5, 7] } }), TypeError, /attentionMask/, /detached/);
-  refuses(() => attend({ out: { output: { data: detached(new Float32Array(240)), dims: [2, 5, 4, 6] } } }), TypeError, /out\.output/, /detached/);
+  refuses(
+    () => attend({ attentionMask: { data: detached(new Uint8Array(35)), dims: [5, 7] } }),
+    TypeError,
+    /attentionMask/,
+    /detached/,
+  );
+  refuses(
+    () => attend({ out: { output: { data: detached(new Float32Array(240)), dims: [2, 5, 4, 6] } } }),
+    TypeError,
+    /out\.output/,
+    /detached/,
+  );
   // An empty array on a live buffer is not detached.
   attention.getMaskedAttentionOutput({ queries: f32(1, 1, 0, 8), keys: f32(1, 1, 3, 8), values: f32(1, 1, 3, 8) });
-  refuses(() => attend({ queries: { data: detached(new Float32Array(0)), dims: [2, 4, 0, 8] } }), TypeError, /queries/, /detached/);
+  refuses(
+    () => attend({ queries: { data: detached(new Float32Array(0)), dims: [2, 4, 0, 8] } }),
+    TypeError,
+    /queries/,
+    /detached/,
+  );
 });
 
 test('refused: options that the method does not take', () => {
   refuses(() => attention.getAttentionPartials({ ...valid(), sinks: new Float32Array(4) }), TypeError, /sinks/);
-  refuses(() => attention.getAttentionNumerator({ ...valid(), returnAttentionWeights: true }), TypeError, /returnAttentionWeights/);
-  refuses(() => attention.getAttentionPartials({ ...valid(), rowMaxOver: 'all' }), RangeError, /rowMaxOver/, /all/, /kept/);
+  refuses(
+    () => attention.getAttentionNumerator({ ...valid(), returnAttentionWeights: true }),
+    TypeError,
+    /returnAttentionWeights/,
+  );
+  refuses(
+    () => attention.getAttentionPartials({ ...valid(), rowMaxOver: 'all' }),
+    RangeError,
+    /rowMaxOver/,
+    /all/,
+    /kept/,
+  );
 });
 
 test('refused: partials that are none, or do not fit together', () => {
@@ -226,7 +355,10 @@ test('refused: partials that are none, or do not fit together', () => {
 
 test('refused: bad arguments of createAttention', async () => {
   const rejected = async (options, kind, ...patterns) => {
-    const error = await createAttention(options).then(() => undefined, (thrown) => thrown);
+    const error = await createAttention(options).then(
+      () => undefined,
+      (thrown) => thrown,
+    );
     assert.ok(error, `nothing was thrown, expected ${patterns}`);
     if (typeof kind === 'string') assert.equal(error.code, kind, String(error.stack));
     else assert.equal(error.constructor, kind, String(error.stack));
@@ -239,7 +371,7 @@ test('refused: bad arguments of createAttention', async () => {
   await rejected({ memory: 1 }, TypeError, /memory/, /maxMemoryBytes|wasm/);
   await rejected({ wasm: 1 }, TypeError, /wasm/);
   await rejected({ wasm: new Uint8Array(8) }, 'wasm-unavailable', /wasm/);
-  await rejected({ wasm: new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]) }, 'wasm-unavailable', /./); // a module, another one
+  await rejected({ wasm: new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]) }, 'wasm-unavailable', /./); // another module
   await rejected(null, TypeError, /options/);
   (await createAttention()).dispose();
 });
@@ -256,7 +388,12 @@ test('refused: bad masks', () => {
   refuses(() => Mask.fromDense(shape, new Float32Array(5)), RangeError, /weights/, /\b6\b/, /\b5\b/);
   refuses(() => Mask.fromDense(shape, Float32Array.of(1, 0, -1, 1, 0, 1)), RangeError, /weights\[2\]/, /-1/);
   refuses(() => Mask.fromDense(shape, Float32Array.of(1, 0, NaN, 1, 0, 1)), RangeError, /weights\[2\]/, /NaN/);
-  refuses(() => Mask.fromDense(shape, Float32Array.of(1, 0, Infinity, 1, 0, 1)), RangeError, /weights\[2\]/, /Infinity/);
+  refuses(
+    () => Mask.fromDense(shape, Float32Array.of(1, 0, Infinity, 1, 0, 1)),
+    RangeError,
+    /weights\[2\]/,
+    /Infinity/,
+  );
   refuses(() => Mask.fromDense(shape, detached(new Float32Array(6))), TypeError, /weights/, /detached/);
   refuses(indices({ ptr: [0, 1] }), RangeError, /ptr/, /\b3\b/, /\b2\b/);
   refuses(indices({ ptr: [0, 2, 1] }), RangeError, /ptr\[2\]/, /\b1\b/);
@@ -288,16 +425,33 @@ test('refused: bad masks', () => {
   refuses(() => mask.merge(Mask.full([1, 1, 2, 4])), RangeError, /1 x 1 x 2 x 3/, /1 x 1 x 2 x 4/);
   refuses(() => mask.apply(new Float32Array(5)), RangeError, /\b6\b/, /\b5\b/);
   refuses(() => mask.applyInverse(f32(1, 1, 3, 2)), RangeError, /1 x 1 x 3 x 2/);
-  assert.throws(() => { mask.shape = [1]; }, TypeError);
+  assert.throws(() => {
+    mask.shape = [1];
+  }, TypeError);
 });
 
 test('masks sort, keep the last of repeated columns, and drop zero weights', () => {
-  const mask = Mask.fromIndices([1, 1, 2, 4], { ptr: [0, 4, 6], indices: [3, 1, 3, 0, 2, 1], weights: [0.5, 1, 0.25, 0, 2, 3] });
+  const mask = Mask.fromIndices([1, 1, 2, 4], {
+    ptr: [0, 4, 6],
+    indices: [3, 1, 3, 0, 2, 1],
+    weights: [0.5, 1, 0.25, 0, 2, 3],
+  });
   assert.deepEqual([...mask.toDense()], [0, 1, 0, 0.25, 0, 3, 2, 0]);
   const { ptr, indices, weights } = mask.toIndices();
-  assert.deepEqual([[...ptr], [...indices], [...weights]], [[0, 2, 4], [1, 3, 1, 2], [1, 0.25, 3, 2]]);
+  assert.deepEqual(
+    [[...ptr], [...indices], [...weights]],
+    [
+      [0, 2, 4],
+      [1, 3, 1, 2],
+      [1, 0.25, 3, 2],
+    ],
+  );
   assert.equal(mask.density(), 0.5);
-  assert.equal(Mask.fromIndices([1, 1, 1, 3], { ptr: [0, 2], indices: [1, 1], weights: [1, 0] }).density(), 0, 'the last one is 0');
+  assert.equal(
+    Mask.fromIndices([1, 1, 1, 3], { ptr: [0, 2], indices: [1, 1], weights: [1, 0] }).density(),
+    0,
+    'the last one is 0',
+  );
   assert.deepEqual([...Mask.fromRowWiseIndices([1, 1, 2, 3], [2, -1, 0, 1]).toDense()], [0, 0, 1, 1, 1, 0]);
 });
 
@@ -305,8 +459,10 @@ test('masks own copies of what they were made of', () => {
   const weights = Float32Array.of(0, 0.5, 0.25);
   const arrays = { ptr: Uint32Array.of(0, 2), indices: Uint32Array.of(1, 2), weights: Float32Array.of(0.5, 0.25) };
   const masks = [
-    Mask.fromDense([1, 1, 1, 3], weights), Mask.fromIndices([1, 1, 1, 3], arrays),
-    Mask.fromRowWiseIndices([1, 1, 1, 3], arrays.indices, arrays.weights), Mask.fromUpstreamIndices([1, 1, 1, 3], arrays.indices, arrays.ptr, arrays.weights),
+    Mask.fromDense([1, 1, 1, 3], weights),
+    Mask.fromIndices([1, 1, 1, 3], arrays),
+    Mask.fromRowWiseIndices([1, 1, 1, 3], arrays.indices, arrays.weights),
+    Mask.fromUpstreamIndices([1, 1, 1, 3], arrays.indices, arrays.ptr, arrays.weights),
   ];
   masks[0].toDense().fill(9);
   for (const array of Object.values(masks[1].toIndices())) array.fill(9);
@@ -316,7 +472,11 @@ test('masks own copies of what they were made of', () => {
 });
 
 test('refused: bad arguments of helpers and of tensor()', () => {
-  refuses(() => getNumKeyValueGroups(f32(1, 4, 1, 1), f32(1, 3, 1, 1)), RangeError, /num_attention_heads \(4\) must be divisible by num_key_value_heads \(3\)/);
+  refuses(
+    () => getNumKeyValueGroups(f32(1, 4, 1, 1), f32(1, 3, 1, 1)),
+    RangeError,
+    /num_attention_heads \(4\) must be divisible by num_key_value_heads \(3\)/,
+  );
   refuses(() => repeatKv(f32(1, 4, 1), 2), RangeError, /4 dim/);
   refuses(() => repeatKv(f32(1, 4, 1, 1), 1.5), RangeError, /1\.5/);
   refuses(() => attention.tensor('1'), TypeError, /dims/);
@@ -326,7 +486,14 @@ test('refused: bad arguments of helpers and of tensor()', () => {
 
 test('errors: one table for both languages', () => {
   const codes = new Set(ERROR_CODES);
-  assert.deepEqual([...codes].sort(), ['aborted', 'disposed', 'internal', 'out-of-memory', 'unsupported', 'wasm-unavailable']);
+  assert.deepEqual([...codes].sort(), [
+    'aborted',
+    'disposed',
+    'internal',
+    'out-of-memory',
+    'unsupported',
+    'wasm-unavailable',
+  ]);
   for (const [name, status] of Object.entries(abi.Status)) {
     assert.match(abi.StatusText[status] ?? '', /^[^.]+$/, `${name} has a sentence, without a full stop`);
     if (name === 'OK') continue;
@@ -340,7 +507,12 @@ test('errors: one table for both languages', () => {
       } else assert.equal(error.constructor, kind);
       assert.ok(error.message.includes(abi.StatusText[status]), error.message);
       // The core's name for the field, as the option is spelt.
-      const aliases = { NONE: 'arguments', SHAPE: 'queries', QUERY_OFFSETS: 'queryOffset', SPARSE_MASK: 'sparseAttentionMask' };
+      const aliases = {
+        NONE: 'arguments',
+        SHAPE: 'queries',
+        QUERY_OFFSETS: 'queryOffset',
+        SPARSE_MASK: 'sparseAttentionMask',
+      };
       const camel = fieldName.toLowerCase().replace(/_(.)/g, (_, letter) => letter.toUpperCase());
       assert.ok(error.message.includes(aliases[fieldName] ?? camel), `${fieldName}: ${error.message}`);
     }

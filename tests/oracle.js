@@ -46,7 +46,7 @@ export function toFloat16(value) {
   if (Number.isNaN(value)) return 0x7e00;
   if (magnitude >= 65520) return sign | 0x7c00;
   const exponent = Math.max(-14, Math.floor(Math.log2(magnitude)));
-  const scaled = magnitude / 2 ** (exponent - 10); // the rounding below may carry into the next exponent: the sum does it
+  const scaled = magnitude / 2 ** (exponent - 10); // rounding may carry into the exponent, which the sum below allows
   const whole = Math.floor(scaled);
   const rest = scaled - whole;
   const rounded = whole + (rest > 0.5 || (rest === 0.5 && whole % 2 === 1) ? 1 : 0);
@@ -159,13 +159,15 @@ export function attend(options, round = (x) => x) {
 
   let mask = options.sparseAttentionMask;
   if (mask?.flag || mask?.weights.every((weight) => weight === 1)) mask = undefined; // empty, or full
-  const maskWeight = mask && ((b, h, i, j) => {
-    const maskBatch = mask.shape[0] === 1 ? 0 : b;
-    const maskHead = Math.floor(h / (heads / mask.shape[1]));
-    return mask.weights[((maskBatch * mask.shape[1] + maskHead) * queryLength + i) * keyLength + j];
-  });
+  const maskWeight =
+    mask &&
+    ((b, h, i, j) => {
+      const maskBatch = mask.shape[0] === 1 ? 0 : b;
+      const maskHead = Math.floor(h / (heads / mask.shape[1]));
+      return mask.weights[((maskBatch * mask.shape[1] + maskHead) * queryLength + i) * keyLength + j];
+    });
 
-  const rate = options.training ? options.dropout ?? 0 : 0;
+  const rate = options.training ? (options.dropout ?? 0) : 0;
   const dropoutGiven = rate > 0 && options.dropoutMask ? broadcast(options.dropoutMask) : undefined;
   const seed = BigInt(options.seed ?? 0);
   const key = [Number(seed & 0xffffffffn), Number((seed >> 32n) & 0xffffffffn)];
@@ -201,7 +203,8 @@ export function attend(options, round = (x) => x) {
     maxScore: 0,
     maxValue: 0,
   };
-  for (const value of values.data) if (Number.isFinite(value)) result.maxValue = Math.max(result.maxValue, Math.abs(value));
+  for (const value of values.data)
+    if (Number.isFinite(value)) result.maxValue = Math.max(result.maxValue, Math.abs(value));
 
   const logits = new Float64Array(keyLength);
   const factors = new Float64Array(keyLength); // what e is multiplied by before normalisation, without dropout

@@ -4,7 +4,16 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import * as conformance from './conformance.js';
-import { attend, bitsFromFloat32, float32FromBits, fromBfloat16, fromFloat16, philox, toBfloat16, toFloat16 } from './oracle.js';
+import {
+  attend,
+  bitsFromFloat32,
+  float32FromBits,
+  fromBfloat16,
+  fromFloat16,
+  philox,
+  toBfloat16,
+  toFloat16,
+} from './oracle.js';
 
 for (const kind of ['canonical', 'torch', 'golden', 'sparseHub'])
   test(`oracle agrees with the ${kind} vectors`, (t) => {

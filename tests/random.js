@@ -29,14 +29,22 @@ export class Random {
   }
 
   /** In [0, 1). */
-  uniform() { return this.word() / 2 ** 32; }
+  uniform() {
+    return this.word() / 2 ** 32;
+  }
 
   /** In [low, high], both included. */
-  integer(low, high) { return low + Math.floor(this.uniform() * (high - low + 1)); }
+  integer(low, high) {
+    return low + Math.floor(this.uniform() * (high - low + 1));
+  }
 
-  chance(probability) { return this.uniform() < probability; }
+  chance(probability) {
+    return this.uniform() < probability;
+  }
 
-  pick(list) { return list[this.integer(0, list.length - 1)]; }
+  pick(list) {
+    return list[this.integer(0, list.length - 1)];
+  }
 
   normal() {
     return Math.sqrt(-2 * Math.log(1 - this.uniform())) * Math.cos(2 * Math.PI * this.uniform());
@@ -83,7 +91,7 @@ export function drawShape(random) {
   const length = () => (random.chance(0.02) ? 0 : random.pick(lengths));
   const shape = {
     batch: random.chance(0.02) ? 0 : random.pick([1, 1, 1, 2, 3]),
-    heads: random.chance(0.02) ? 0 : random.pick([1, 1, 2, 3, 4, 6, 8, 12]),
+    heads: random.chance(0.02) ? 0 : random.pick([1, 1, 2, 3, 4, 6, 8, 12, random.pick([8, 300])]),
     queryLength: random.chance(0.3) ? 1 : length(),
     keyLength: length(),
     dim: length(),
@@ -98,7 +106,9 @@ export function drawShape(random) {
     else if (name === 'heads') shape.heads = random.pick([1, 2]);
     else shape[name] = random.pick(lengths.filter((n) => n <= Math.max(1, shape[name])));
   }
-  const divisors = Array.from({ length: Math.max(1, shape.heads) }, (_, n) => n + 1).filter((n) => shape.heads % n === 0);
+  const divisors = Array.from({ length: Math.max(1, shape.heads) }, (_, n) => n + 1).filter(
+    (n) => shape.heads % n === 0,
+  );
   shape.keyHeads = random.pick(divisors);
   shape.valueHeads = random.chance(0.6) ? shape.keyHeads : random.pick(divisors);
   return shape;
@@ -141,7 +151,10 @@ function drawAttentionMask(random, shape) {
   const dtype = lowest === -3.4028234663852886e38 || lowest === -1e4 ? 'float32' : random.pick(dtypes);
   const data = random.floats(product(dims), random.pick([0.1, 1, 5]));
   const density = random.pick([0.1, 0.5, 0.9]);
-  if (lowest !== undefined) data.forEach((_, n) => { if (!random.chance(density)) data[n] = lowest; });
+  if (lowest !== undefined)
+    data.forEach((_, n) => {
+      if (!random.chance(density)) data[n] = lowest;
+    });
   return narrow({ data, dims }, dtype);
 }
 
@@ -158,9 +171,10 @@ function drawPositions(random, shape) {
   }
   if (random.chance(0.25)) options.keyOffset = random.pick([1, 5, 64, 1000]);
   if (options.keyOffset && options.queryOffset !== undefined)
-    options.queryOffset = typeof options.queryOffset === 'number'
-      ? options.queryOffset + options.keyOffset
-      : options.queryOffset.map((offset) => offset + options.keyOffset);
+    options.queryOffset =
+      typeof options.queryOffset === 'number'
+        ? options.queryOffset + options.keyOffset
+        : options.queryOffset.map((offset) => offset + options.keyOffset);
   if (random.chance(0.4))
     options.keyLengths = Int32Array.from({ length: shape.batch }, () => random.integer(0, shape.keyLength));
   return options;
@@ -185,12 +199,17 @@ function drawSparseMask(random, shape) {
     if (!random.chance(density)) return random.chance(0.1) ? -0 : 0;
     return binary ? 1 : Math.fround(random.uniform() * random.pick([1, 1, 2]) + 1e-3);
   });
-  if (random.chance(0.2)) { // runs of keys, so that whole tiles are full and others empty
+  if (random.chance(0.2)) {
+    // runs of keys, so that whole tiles are full and others empty
     const start = random.integer(0, shape.keyLength);
-    weights.forEach((_, n) => { weights[n] = shape.keyLength && n % shape.keyLength >= start ? 0.75 : 0; });
+    weights.forEach((_, n) => {
+      weights[n] = shape.keyLength && n % shape.keyLength >= start ? 0.75 : 0;
+    });
   }
   options.sparseAttentionMask = {
-    shape: maskShape, weights, representation: random.pick(['dense', 'indices', 'rows', 'upstream']),
+    shape: maskShape,
+    weights,
+    representation: random.pick(['dense', 'indices', 'rows', 'upstream']),
   };
   return options;
 }
@@ -204,8 +223,13 @@ function drawDropout(random, shape) {
   if (random.chance(0.35)) {
     const dims = drawMaskDims(random, shape);
     if (dims.at(-1) > 1) dims[dims.length - 1] = shape.keyLength;
-    options.dropoutMask = { data: random.bytes(product(dims), 0.6), dims, dtype: 'bool' };
-  } else options.seed = random.chance(0.5) ? random.word() : (BigInt(random.word()) << 32n) | BigInt(random.word());
+    const data = random.bytes(product(dims), 0.6).map((bit) => (bit ? random.pick([1, 1, 2, 255]) : 0));
+    options.dropoutMask = { data, dims, dtype: 'bool' };
+  } else {
+    const high = random.word();
+    const big = (BigInt(high) << 32n) | BigInt(random.word());
+    options.seed = random.pick([random.word(), high * 2 ** 20 + random.integer(0, 2 ** 20 - 1), big]);
+  }
   return options;
 }
 
@@ -228,12 +252,19 @@ const emptyRows = (random) => ({ emptyRows: random.pick([undefined, 'zero', 'nan
 export const families = {
   dense(random) {
     const shape = drawShape(random);
-    return drawInputs(random, shape, { amplitude: random.pick([0.1, 1, 1, 4]), valueScale: random.pick([1, 1, 1e-3, 1e3]) });
+    return drawInputs(random, shape, {
+      amplitude: random.pick([0.1, 1, 1, 4]),
+      valueScale: random.pick([1, 1, 1e-3, 1e3]),
+    });
   },
   magnitudes(random) {
     const shape = drawShape(random);
     const amplitude = random.pick([1e-30, 1e-6, 1e-2, 30, 1e3, 1e5]);
-    const options = drawInputs(random, shape, { amplitude, valueScale: random.pick([1e-30, 1e-6, 1, 1e6, 1e30]), mixed: false });
+    const options = drawInputs(random, shape, {
+      amplitude,
+      valueScale: random.pick([1e-30, 1e-6, 1, 1e6, 1e30]),
+      mixed: false,
+    });
     if (random.chance(0.3)) options.sinks = random.floats(shape.heads, amplitude);
     return options;
   },
@@ -243,12 +274,19 @@ export const families = {
   },
   masks(random) {
     const shape = drawShape(random);
-    const options = { ...drawInputs(random, shape), attentionMask: drawAttentionMask(random, shape), ...emptyRows(random) };
+    const options = {
+      ...drawInputs(random, shape),
+      attentionMask: drawAttentionMask(random, shape),
+      ...emptyRows(random),
+    };
     return random.chance(0.3) ? { ...options, ...drawPositions(random, shape) } : options;
   },
   scores(random) {
     const shape = drawShape(random);
-    const options = { ...drawInputs(random, shape, { amplitude: random.pick([1, 5, 20]) }), ...drawScores(random, shape) };
+    const options = {
+      ...drawInputs(random, shape, { amplitude: random.pick([1, 5, 20]) }),
+      ...drawScores(random, shape),
+    };
     return random.chance(0.3) ? { ...options, ...drawPositions(random, shape), ...emptyRows(random) } : options;
   },
   sparse(random) {
@@ -278,7 +316,8 @@ export const families = {
 /** A problem, small enough to read, as text. */
 export function describe(options) {
   const short = (_, value) => {
-    if (ArrayBuffer.isView(value)) return value.length > 8 ? `${value.constructor.name}(${value.length})` : [...value].map(String);
+    if (ArrayBuffer.isView(value))
+      return value.length > 8 ? `${value.constructor.name}(${value.length})` : [...value].map(String);
     if (typeof value === 'bigint') return `${value}n`;
     return value === Infinity ? 'Infinity' : value;
   };

@@ -60,8 +60,14 @@ export function inputs(options) {
 export function sizes({ queries, keys, values, inputLayout }) {
   const [heads, length] = inputLayout === 'bshd' ? [2, 1] : [1, 2];
   return {
-    batch: queries.dims[0], heads: queries.dims[heads], keyHeads: keys.dims[heads], valueHeads: values.dims[heads],
-    queryLength: queries.dims[length], keyLength: keys.dims[length], dim: queries.dims[3], valueDim: values.dims[3],
+    batch: queries.dims[0],
+    heads: queries.dims[heads],
+    keyHeads: keys.dims[heads],
+    valueHeads: values.dims[heads],
+    queryLength: queries.dims[length],
+    keyLength: keys.dims[length],
+    dim: queries.dims[3],
+    valueDim: values.dims[3],
   };
 }
 
@@ -109,13 +115,13 @@ export function compare(what, actual, exact, naive, options) {
     weights: () => survivors * logit,
     // relative to the row's sum; what float32 cannot hold at all may be 0
     denominator: (n) => exact.denominator[n] * logit + 1e-30,
-    numerator: (n) => (exact.maxValue * survivors * exact.sum[Math.floor(n / valueDim)]) * logit + 1e-30,
+    numerator: (n) => exact.maxValue * survivors * exact.sum[Math.floor(n / valueDim)] * logit + 1e-30,
   };
-  const scale = scales[what] ?? (() => 1 + exact.maxScore); // logSumExp, rowMax, scores: before a softcap they may be large
+  const scale = scales[what] ?? (() => 1 + exact.maxScore); // logSumExp, rowMax, scores: large before a softcap
   const found = errors(what, actual, pick(exact), pick(naive), scale);
   const bound = 1.5 * found.naive + epsilon;
   if (!found.message && !(found.ours <= bound))
-    found.message = `${what}: error ${found.ours} over the bound ${bound} (naive float32 ${found.naive}; in units of the bound's scale)`;
+    found.message = `${what}: error ${found.ours} over the bound ${bound}; naive float32 ${found.naive}`;
   return found;
 }
 

@@ -56,14 +56,21 @@ test('package in Chromium, page and module worker', async (t) => {
   const browser = await chromium.launch({
     executablePath: chromiumPath,
     args: [
-      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
     ],
   });
   try {
     const page = await browser.newPage();
     const complaints = [];
-    page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) complaints.push(message.text()); });
+    page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+    });
     page.on('pageerror', (error) => complaints.push(String(error)));
     await page.goto(`${server.url}/tests/browser/page.html`);
     const results = await page.evaluate('window.results');
@@ -80,7 +87,8 @@ test('package in Chromium, page and module worker', async (t) => {
 test('package in Firefox, page and module worker', async (t) => {
   if (!firefoxPath) return t.skip('no Firefox found: its smoke test did not run (name one in FIREFOX)');
   let lastError;
-  for (let attempt = 0; attempt < 2; attempt++) { // its first start sometimes hangs on a busy machine
+  for (let attempt = 0; attempt < 2; attempt++) {
+    // its first start sometimes hangs on a busy machine
     try {
       return await check(JSON.parse(await inFirefox()), t);
     } catch (error) {
@@ -94,17 +102,24 @@ test('package in Firefox, page and module worker', async (t) => {
 /** What the page posts when Firefox shows it. */
 async function inFirefox() {
   let answer;
-  const answered = new Promise((resolve) => { answer = resolve; });
+  const answered = new Promise((resolve) => {
+    answer = resolve;
+  });
   const server = await serve(answer);
   const home = mkdtempSync(join(tmpdir(), 'attn-firefox-'));
   const url = `${server.url}/tests/browser/page.html?post`;
   const child = spawn(firefoxPath, ['--headless', '--no-remote', '--profile', home, url], {
-    env: { ...process.env, HOME: home }, stdio: 'ignore', detached: true,
+    env: { ...process.env, HOME: home },
+    stdio: 'ignore',
+    detached: true,
   });
   const exited = new Promise((resolve) => child.once('exit', resolve));
   let timer;
   const silence = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(Object.assign(new Error('Firefox did not answer within 60 s'), { code: 'no answer' })), 60_000);
+    timer = setTimeout(
+      () => reject(Object.assign(new Error('Firefox did not answer within 60 s'), { code: 'no answer' })),
+      60_000,
+    );
   });
   try {
     return await Promise.race([answered, silence]);
@@ -112,7 +127,9 @@ async function inFirefox() {
     clearTimeout(timer);
     try {
       process.kill(-child.pid, 'SIGKILL'); // its group: the content processes as well
-    } catch {} // gone already
+    } catch {
+      // it is gone already
+    }
     await exited;
     await server.close();
     rmSync(home, { recursive: true, force: true, maxRetries: 5 });

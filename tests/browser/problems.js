@@ -36,7 +36,9 @@ export async function solve(variant) {
     for (let n = 0; n < perFamily; n++) {
       const options = inputs(draw(new Random(fixedSeed, family, n)));
       const { output, weights, logSumExp } = attention.getMaskedAttentionOutput({
-        ...options, returnAttentionWeights: true, returnLogSumExp: true,
+        ...options,
+        returnAttentionWeights: true,
+        returnLogSumExp: true,
       });
       hashes.push([output, weights, logSumExp].map((tensor) => hash(tensor.data)).join(' '));
       if (name === 'dense') dense.push(Array.from(output.data.subarray(0, 1000)));

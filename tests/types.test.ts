@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls that must compile, and calls that must not: a line below @ts-expect-error that compiles is an error itself.
+// Nothing here runs; `tsc -p tests` is the test (see types.test.js).
+import {
+  AttentionError,
+  Mask,
+  createAttention,
+  getNumKeyValueGroups,
+  repeatKv,
+  type Attention,
+  type AttentionErrorCode,
+  type AttentionOptions,
+  type AttentionResult,
+  type DType,
+  type EngineInfo,
+  type EngineOptions,
+  type MaskShape,
+  type Partials,
+  type Tensor,
+  type TensorLike,
+  type TensorResult,
+} from 'masked-attention';
+
+/** Compiles only where the two types are the same. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : never;
+const same = <A, B>(_: Same<A, B>): void => {};
+
+export async function mustCompile(): Promise<void> {
+  const attention: Attention = await createAttention();
+  await createAttention({ variant: 'relaxed', maxMemoryBytes: 2 ** 30 });
+  await createAttention({ wasm: new Uint8Array(8) });
+  await createAttention({ wasm: new ArrayBuffer(8), variant: 'base' });
+  await createAttention({ wasm: new URL('https://localhost/base.wasm') });
+  await createAttention({ wasm: await fetch('base.wasm') });
+  await createAttention({ wasm: await WebAssembly.compile(new Uint8Array(8)) });
+  const options: EngineOptions = { variant: undefined };
+  await createAttention(options);
+
+  const f32: TensorLike = { data: new Float32Array(8), dims: [1, 1, 2, 4] };
+  const f16: TensorLike = { data: new Uint16Array(8), dims: [1, 1, 2, 4], dtype: 'float16' };
+  const frozen = { data: new Float32Array(8), dims: [1, 1, 2, 4] } as const;
+  const inputs = { queries: f32, keys: f16, values: frozen };
+
+  // What is asked for is there, what is not is not.
+  const plain = attention.getMaskedAttentionOutput(inputs);
+  same<typeof plain.output, TensorResult>(true);
+  const output: Float32Array = plain.output.data;
+  const dims: number[] = plain.output.dims;
+  const full = attention.getMaskedAttentionOutput({
+    ...inputs,
+    returnAttentionWeights: true,
+    returnLogSumExp: true,
+    returnScores: 'biased',
+    returnDropoutMask: true,
+  });
+  const weights: Float32Array = full.weights.data;
+  const logSumExp: Float32Array = full.logSumExp.data;
+  const scores: Float32Array = full.scores.data;
+  const dropped: Uint8Array = full.dropoutMask.data;
+  const half = attention.getMaskedAttentionOutput({
+    ...inputs,
+    outputDtype: 'bfloat16',
+    returnAttentionWeights: true,
+    returnLogSumExp: true,
+  });
+  const narrow: Uint16Array = half.weights.data;
+  const wide: Float32Array = half.logSumExp.data;
+  const dtype: 'bfloat16' = half.output.dtype;
+  // A flag known only at run time: the result may be there.
+  const flag: boolean = Math.random() < 0.5;
+  const perhaps = attention.getMaskedAttentionOutput({ ...inputs, returnAttentionWeights: flag });
+  const maybe: TensorResult | undefined = perhaps.weights;
+
+  // Every option.
+  const resident: Tensor<'float32'> = attention.tensor([1, 2, 1, 4]);
+  const every: AttentionOptions = {
+    queries: attention.tensor([1, 1, 2, 4], 'float16'),
+    keys: f32,
+    values: f32,
+    inputLayout: 'bshd',
+    attentionMask: { data: new Uint8Array(4), dims: [2, 2] },
+    causal: true,
+    window: { left: 3 },
+    queryOffset: [1],
+    keyOffset: 0,
+    keyLengths: Int32Array.of(2),
+    scaling: 1,
+    softcap: 30,
+    alibiSlopes: new Float32Array(1),
+    sinks: { data: new Float32Array(1), dims: [1] },
+    sparseAttentionMask: Mask.full([1, 1, 2, 2]),
+    maskWeighting: 'inverse',
+    dropout: 0.5,
+    training: true,
+    seed: 5n,
+    dropoutPlacement: 'after-normalization',
+    dropoutMask: { data: new Uint8Array(4), dims: [2, 2] },
+    emptyRows: 'nan',
+    outputLayout: 'bhsd',
+    outputDtype: 'float32',
+    returnAttentionWeights: true,
+    weightsFormat: 'dense',
+    weightsWindow: { rows: [0, 1], columns: [0, 2] },
+    returnScores: 'raw',
+    returnLogSumExp: true,
+    returnDropoutMask: true,
+    out: { output: resident },
+  };
+  const result: AttentionResult = attention.getMaskedAttentionOutput({ ...every, outputDtype: 'float32' });
+  attention.getMaskedAttentionOutput({
+    ...inputs,
+    window: { left: Infinity, right: 0 },
+    queryOffset: Int32Array.of(1),
+    seed: 1,
+  });
+  attention.getMaskedAttentionOutput({ ...inputs, attentionMask: undefined, out: undefined, sinks: undefined });
+
+  // Partials.
+  const partials: Partials = attention.getAttentionPartials({ ...inputs, rowMaxOver: 'allowed', keyOffset: 4 });
+  const merged: Partials = attention.mergePartials([partials, { ...partials, rowMax: attention.tensor([1, 1, 2]) }]);
+  const finished: { output: TensorResult; logSumExp: TensorResult } = attention.finishPartials(merged, {
+    sinks: new Float32Array(1),
+    emptyRows: 'zero',
+  });
+  const numerator: TensorResult = attention.getAttentionNumerator(inputs).numerator;
+  const denominator: TensorResult = attention.getAttentionDenominator(inputs).denominator;
+
+  // Resident tensors.
+  same<typeof resident.data, Float32Array>(true);
+  resident.data[0] = 1;
+  const bool: Uint8Array = attention.tensor([4], 'bool').data;
+  const bits: Uint16Array = attention.tensor([4], 'float16').data;
+  const gone: boolean = resident.disposed;
+  resident.dispose();
+
+  // Masks.
+  const shape: MaskShape = [1, 1, 2, 2];
+  const masks: Mask[] = [
+    Mask.empty(shape),
+    Mask.full(shape),
+    Mask.fromDense(shape, new Float32Array(4)),
+    Mask.fromDense(shape, new Uint8Array(4)),
+    Mask.fromIndices(shape, { ptr: [0, 1, 2], indices: Int32Array.of(0, 1) }),
+    Mask.fromIndices(shape, { ptr: Uint32Array.of(0, 1, 2), indices: [0, 1], weights: [1, 0.5] }),
+    Mask.fromRowWiseIndices(shape, [0, -1], new Float32Array(2)),
+    Mask.fromUpstreamIndices(shape, [0, 3], [0, 1, 2], [1, 1]),
+  ];
+  const [mask] = masks as [Mask];
+  const measured: [boolean, boolean, number, number] = [
+    mask.isEmpty(),
+    mask.isFull(),
+    mask.density(),
+    mask.get(0, 0, 1, 1),
+  ];
+  const dense: Float32Array = mask.merge(Mask.full(shape)).toDense();
+  const indices: Uint32Array = mask.toIndices().indices;
+  const flat: Float32Array = mask.apply(dense);
+  const applied: TensorResult = mask.applyInverse({ data: dense, dims: [1, 1, 2, 2] });
+  mask.dispose();
+
+  // Helpers, disposal, errors.
+  const groups: number = getNumKeyValueGroups(f32, resident);
+  const repeated: Float32Array = repeatKv({ data: new Float32Array(8), dims: [1, 1, 2, 4] }, groups).data;
+  const info: EngineInfo = attention.info();
+  const bytes: number = info.memoryBytes + info.usedBytes + info.maxMemoryBytes;
+  {
+    using engine = await createAttention();
+    using scratch = engine.tensor([1]);
+    scratch.data.fill(1);
+  }
+  try {
+    attention.dispose();
+  } catch (error) {
+    if (error instanceof AttentionError) {
+      const code: AttentionErrorCode = error.code;
+      const text: string = `${code} ${error.message} ${error.cause}`;
+      void text;
+    }
+  }
+  const anyDtype: DType = 'bool';
+  void [
+    output,
+    dims,
+    weights,
+    logSumExp,
+    scores,
+    dropped,
+    narrow,
+    wide,
+    dtype,
+    maybe,
+    result,
+    finished,
+    numerator,
+    denominator,
+    bool,
+    bits,
+    gone,
+  ];
+  void [measured, indices, flat, applied, repeated, bytes, anyDtype];
+}
+
+export async function mustNotCompile(): Promise<void> {
+  const attention = await createAttention();
+  const f32: TensorLike = { data: new Float32Array(8), dims: [1, 1, 2, 4] };
+  const inputs = { queries: f32, keys: f32, values: f32 };
+  const shape: MaskShape = [1, 1, 2, 2];
+
+  // @ts-expect-error an unknown variant
+  await createAttention({ variant: 'fast' });
+  // @ts-expect-error an unknown option
+  await createAttention({ memory: 1 });
+  // @ts-expect-error nothing is no module (a string compiles: the standard library's WebAssembly.Module has no members)
+  await createAttention({ wasm: null });
+  // @ts-expect-error values are required
+  attention.getMaskedAttentionOutput({ queries: f32, keys: f32 });
+  // @ts-expect-error dims are required
+  attention.getMaskedAttentionOutput({ ...inputs, keys: { data: new Float32Array(8) } });
+  // @ts-expect-error plain arrays are not taken
+  attention.getMaskedAttentionOutput({ ...inputs, keys: { data: [1, 2], dims: [1, 1, 1, 2] } });
+  // @ts-expect-error neither are doubles
+  attention.getMaskedAttentionOutput({ ...inputs, keys: { data: new Float64Array(2), dims: [1, 1, 1, 2] } });
+  // @ts-expect-error nor integers as a mask
+  attention.getMaskedAttentionOutput({ ...inputs, attentionMask: { data: new Int32Array(2), dims: [2] } });
+  // @ts-expect-error no such dtype
+  attention.getMaskedAttentionOutput({ ...inputs, keys: { ...f32, dtype: 'float64' } });
+  // @ts-expect-error misspelt
+  attention.getMaskedAttentionOutput({ ...inputs, atentionMask: f32 });
+  // @ts-expect-error upstream's spelling
+  attention.getMaskedAttentionOutput({ ...inputs, attention_mask: f32 });
+  // @ts-expect-error causal is a boolean
+  attention.getMaskedAttentionOutput({ ...inputs, causal: 1 });
+  // @ts-expect-error a window is an object
+  attention.getMaskedAttentionOutput({ ...inputs, window: 4 });
+  // @ts-expect-error with known sides
+  attention.getMaskedAttentionOutput({ ...inputs, window: { before: 4 } });
+  // @ts-expect-error key lengths stand in an Int32Array
+  attention.getMaskedAttentionOutput({ ...inputs, keyLengths: 4 });
+  // @ts-expect-error slopes are float32
+  attention.getMaskedAttentionOutput({ ...inputs, alibiSlopes: new Float64Array(1) });
+  // @ts-expect-error a sparse mask is a Mask
+  attention.getMaskedAttentionOutput({ ...inputs, sparseAttentionMask: f32 });
+  // @ts-expect-error one of two weightings
+  attention.getMaskedAttentionOutput({ ...inputs, maskWeighting: 'divide' });
+  // @ts-expect-error a seed is a number or bigint
+  attention.getMaskedAttentionOutput({ ...inputs, seed: '1' });
+  // @ts-expect-error layouts are named
+  attention.getMaskedAttentionOutput({ ...inputs, outputLayout: 'sbhd' });
+  // @ts-expect-error scores have stages
+  attention.getMaskedAttentionOutput({ ...inputs, returnScores: true });
+  // @ts-expect-error bool is no element type of an output
+  attention.getMaskedAttentionOutput({ ...inputs, outputDtype: 'bool' });
+  // @ts-expect-error a range has two ends
+  attention.getMaskedAttentionOutput({ ...inputs, weightsWindow: { rows: [1] } });
+  // @ts-expect-error there are no scores to write there
+  attention.getMaskedAttentionOutput({ ...inputs, out: { scores: f32 } });
+  // @ts-expect-error weights were not asked for
+  attention.getMaskedAttentionOutput(inputs).weights.data;
+  // @ts-expect-error nor here
+  attention.getMaskedAttentionOutput({ ...inputs, returnAttentionWeights: false }).weights.data;
+  const flag: boolean = Math.random() < 0.5;
+  // @ts-expect-error perhaps they were not
+  attention.getMaskedAttentionOutput({ ...inputs, returnAttentionWeights: flag }).weights.data;
+  // @ts-expect-error half precision comes in another array
+  const wrong: Float32Array = attention.getMaskedAttentionOutput({ ...inputs, outputDtype: 'bfloat16' }).output.data;
+  // @ts-expect-error partials take no sinks
+  attention.getAttentionPartials({ ...inputs, sinks: new Float32Array(1) });
+  // @ts-expect-error and know two maxima
+  attention.getAttentionPartials({ ...inputs, rowMaxOver: 'all' });
+  // @ts-expect-error a projection has only its own
+  attention.getAttentionNumerator(inputs).denominator;
+  // @ts-expect-error merging takes an array
+  attention.mergePartials(attention.getAttentionPartials(inputs));
+  // @ts-expect-error all three are needed
+  attention.finishPartials({ numerator: f32 });
+  // @ts-expect-error no such dtype
+  attention.tensor([1], 'int8');
+  // @ts-expect-error data is replaced by nobody
+  attention.tensor([1]).data = new Float32Array(1);
+  // @ts-expect-error dims are fixed
+  attention.tensor([1]).dims[0] = 2;
+  // @ts-expect-error masks are made by static methods
+  new Mask();
+  // @ts-expect-error a shape has four sizes
+  Mask.full([2, 2]);
+  // @ts-expect-error indices need ptr
+  Mask.fromIndices(shape, { indices: [0] });
+  // @ts-expect-error columns are no floats
+  Mask.fromRowWiseIndices(shape, new Float32Array(2));
+  // @ts-expect-error masks are immutable
+  Mask.full(shape).shape = [1, 1, 1, 1];
+  // @ts-expect-error merging takes a mask
+  Mask.full(shape).merge(new Float32Array(4));
+  // @ts-expect-error groups are needed
+  repeatKv(f32);
+  // @ts-expect-error the set of codes is closed
+  new AttentionError('oops', 'x');
+  void wrong;
+}
