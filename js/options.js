@@ -33,8 +33,8 @@ const RESULT_OPTIONS = [
   'out',
 ];
 const KNOWN_TO_OUTPUT = new Set([...PROBLEM_OPTIONS, ...FINISH_OPTIONS, ...RESULT_OPTIONS]);
-const KNOWN_TO_PARTIALS = new Set([...PROBLEM_OPTIONS, 'rowMaxOver']);
-const KNOWN_TO_PROJECTION = new Set(PROBLEM_OPTIONS);
+const KNOWN_TO_PROJECTION = KNOWN_TO_OUTPUT; // some are known in order to be refused with a reason
+const KNOWN_TO_PARTIALS = new Set([...KNOWN_TO_PROJECTION, 'rowMaxOver']);
 const KNOWN_TO_FINISH = new Set(FINISH_OPTIONS);
 const KNOWN_TO_OUT = new Set(['output', 'weights', 'logSumExp']);
 const KNOWN_TO_MATRIX_WINDOW = new Set(['rows', 'columns']);
@@ -70,7 +70,7 @@ export function readOutputCall(options) {
   checkOptions(out, 'out', KNOWN_TO_OUT);
 
   addSlot(call, 'output', outputDims(call), dtype, out.output);
-  if (isAskedFor(options.returnAttentionWeights, 'returnAttentionWeights', out.weights, 'weights')) {
+  if (isAskedFor(options.returnAttentionWeights, 'returnAttentionWeights', out.weights)) {
     addSlot(call, 'weights', matrixDims(call), dtype, out.weights);
   }
   const { returnScores } = options;
@@ -78,7 +78,7 @@ export function readOutputCall(options) {
     call.scoreStage = checkCode(returnScores, 'returnScores', SCORE_STAGES);
     addSlot(call, 'scores', matrixDims(call), 'float32');
   }
-  if (isAskedFor(options.returnLogSumExp, 'returnLogSumExp', out.logSumExp, 'logSumExp')) {
+  if (isAskedFor(options.returnLogSumExp, 'returnLogSumExp', out.logSumExp)) {
     addSlot(call, 'logSumExp', [call.batch, call.heads, call.queryLength], 'float32', out.logSumExp);
   }
   if (checkBoolean(options.returnDropoutMask, 'returnDropoutMask')) {
@@ -194,11 +194,10 @@ function matrixDims(call) {
   return [call.batch, call.heads, call.rowEnd - call.rowBegin, call.columnEnd - call.columnBegin];
 }
 
-/** Whether a result is asked for; `out` alone does not ask, so that a forgotten flag cannot leave it unfilled. */
-function isAskedFor(flag, name, out, outName) {
+/** Whether a result is asked for: by its flag, or by giving an `out` to fill. */
+function isAskedFor(flag, name, out) {
   const asked = checkBoolean(flag, name);
-  if (!asked && out !== undefined) throw new TypeError(`out.${outName}: needs ${name}: true`);
-  return asked;
+  return asked || out !== undefined;
 }
 
 function addSlot(call, key, dims, dtype, out) {

@@ -60,6 +60,7 @@ static void subtract_alibi(float *bias, const struct attn_problem *problem, cons
     int64_t distance = query_position(problem, row->batch, row->query) - problem->key_offset - (int64_t)key;
     float slope = problem->alibi_slopes[row->head];
     for (size_t j = 0; j < count; j++, distance--) {
+        if (bias[j] == -__builtin_inff()) continue; /* out, even where the product overflows */
         bias[j] -= slope * (float)(distance < 0 ? -distance : distance);
     }
 }

@@ -339,6 +339,14 @@ test('refused: options that the method does not take', () => {
   );
 });
 
+test('an option that is undefined is absent, in every method', () => {
+  const absent = { sinks: undefined, emptyRows: undefined, outputLayout: undefined, returnAttentionWeights: undefined };
+  const partials = attention.getAttentionPartials({ ...valid(), ...absent, rowMaxOver: undefined });
+  attention.getAttentionNumerator({ ...valid(), ...absent });
+  attention.getMaskedAttentionOutput({ ...valid(), ...absent, out: undefined, window: undefined, seed: undefined });
+  attention.finishPartials(partials, { sinks: undefined, emptyRows: undefined, outputLayout: undefined });
+});
+
 test('refused: partials that are none, or do not fit together', () => {
   const partials = attention.getAttentionPartials(valid());
   const other = attention.getAttentionPartials({ ...valid(), queries: f32(2, 4, 6, 8) });

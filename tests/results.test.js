@@ -189,6 +189,20 @@ test('empty problems have empty results', async () => {
   attention.dispose();
 });
 
+test('a masked key stays out, whatever ALiBi would add to it', async () => {
+  const attention = await engine();
+  const tensorOf = (dims, ...numbers) => ({ data: Float32Array.from(numbers), dims });
+  const { output } = attention.getMaskedAttentionOutput({
+    queries: tensorOf([1, 1, 1, 1], 1),
+    keys: tensorOf([1, 1, 3, 1], 0, 0, 0),
+    values: tensorOf([1, 1, 3, 1], 5, 6, 7),
+    attentionMask: tensorOf([3], -Infinity, 0, 0),
+    alibiSlopes: Float32Array.of(-3e38), // twice that, at the masked key, is beyond float32
+  });
+  assert.equal(output.data[0], 6);
+  attention.dispose();
+});
+
 // ---------------------------------------------------------------------------------------------- element types
 
 test('float16 and bfloat16 inputs are what they widen to', async () => {
@@ -422,7 +436,9 @@ test('dropout of everything, and dropout that does not act', async () => {
   const extra = { returnAttentionWeights: true, returnLogSumExp: true, returnDropoutMask: true };
   const plain = attention.getMaskedAttentionOutput({ ...draw(), ...extra });
   for (const options of [{ dropout: 0.5 }, { dropout: 0, training: true }, { dropout: 1, training: false, seed: 1 }])
-    for (const [name, { data }] of Object.entries(attention.getMaskedAttentionOutput({ ...draw(), ...extra, ...options })))
+    for (const [name, { data }] of Object.entries(
+      attention.getMaskedAttentionOutput({ ...draw(), ...extra, ...options }),
+    ))
       assertSameBits(data, plain[name].data, name);
   for (const dropoutPlacement of ['before-normalization', 'after-normalization'])
     for (const emptyRows of ['zero', 'nan']) {
