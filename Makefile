@@ -36,6 +36,9 @@ help:
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci
 	@touch $@
+bench/node_modules/.package-lock.json: bench/package.json bench/package-lock.json
+	npm ci --prefix bench
+	@touch $@
 
 # ---- WebAssembly: one batch of commands for whichever clang there is; tools/clang.mjs skips what is up to date ----
 
@@ -144,7 +147,7 @@ fuzz: $(fuzzers:%=$(out)/tests/fuzz_%)
 demo: build
 	@PORT=$(PORT) node tools/serve.mjs
 
-bench: build
+bench: build bench/node_modules/.package-lock.json
 	node bench/bench.js
 
 check: node_modules/.package-lock.json

@@ -203,6 +203,21 @@ test('a masked key stays out, whatever ALiBi would add to it', async () => {
   attention.dispose();
 });
 
+test('a masked value does not even show in the sign of a zero', async () => {
+  const attention = await engine();
+  // What the first 64 keys add underflows to -0 when the next one turns out to weigh e^50 times as much.
+  const column = (number) => ({ data: Float32Array.from({ length: 66 }, (_, j) => number(j)), dims: [1, 1, 66, 1] });
+  const output = (masked) =>
+    attention.getMaskedAttentionOutput({
+      queries: { data: Float32Array.of(1), dims: [1, 1, 1, 1] },
+      keys: column((j) => (j === 64 ? 50 : 0)),
+      values: column((j) => (j < 64 ? -1e-45 : j === 64 ? -0 : masked)),
+      keyLengths: Int32Array.of(65),
+    }).output.data;
+  for (const masked of [-1, 0, NaN, Infinity]) assertSameBits(output(masked), output(1), `output beside ${masked}`);
+  attention.dispose();
+});
+
 // ---------------------------------------------------------------------------------------------- element types
 
 test('float16 and bfloat16 inputs are what they widen to', async () => {

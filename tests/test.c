@@ -435,6 +435,42 @@ static void test_statuses(void) {
     free(f);
 }
 
+/* ---- sizes of 0 ---- */
+
+/* Any size may be 0: what then has no elements need not exist, whatever its strides say, and rows without keys are 0. */
+static void test_empty(void) {
+    const float ones[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    for (int which = 0; which < 6; which++) {
+        struct attn_problem p;
+        struct attn_result r;
+        struct attn_plan plan;
+        float output[8], log_sum_exp[4], weights[8];
+        attn_problem_init(&p, which != 0, which == 1 ? 0 : 2, 1, 1, which == 2 ? 0 : 2, which == 3 ? 0 : 2,
+                          which == 4 ? 0 : 2, which == 5 ? 0 : 2);
+        struct attn_tensor *const tensors[] = {&p.queries, &p.keys, &p.values};
+        for (size_t n = 0; n < 3; n++) {
+            tensors[n]->data = tensors[n]->capacity ? ones : NULL;
+            if (!tensors[n]->capacity) tensors[n]->head_stride = tensors[n]->row_stride = SIZE_MAX / 4;
+        }
+        attn_result_init(&r, &p);
+        if (!r.output_capacity) r.output_row_stride = SIZE_MAX / 4;
+        for (size_t n = 0; n < 8; n++) output[n] = weights[n] = log_sum_exp[n / 2] = 7;
+        r.output = output, r.log_sum_exp = log_sum_exp, r.weights = weights;
+        CHECK(p.scaling == (which == 4 ? 1 : (float)(1 / sqrt(2))));
+        if (!check(attn_plan_init(&plan, &p, &r) == ATTN_OK, "size %d of 0: refused", which)) continue;
+        void *workspace = allocate(plan.workspace_bytes);
+        CHECK(attn_run(&plan, &p, &r, workspace, plan.workspace_bytes, 0, plan.jobs) == ATTN_OK);
+        free(workspace);
+        const float value = which < 3 || which == 5 ? 7 : which == 3 ? 0 : 1, weight = which < 4 ? 7 : 0.5f;
+        const float lse = which < 3 ? 7 : which == 3 ? -INFINITY : (float)(log(2) + (which == 4 ? 0 : sqrt(2)));
+        for (size_t n = 0; n < 8; n++)
+            check(output[n] == value && weights[n] == weight &&
+                      (log_sum_exp[n / 2] == lse || fabsf(log_sum_exp[n / 2] - lse) < 1e-6f),
+                  "size %d of 0: output %g, weight %g, log_sum_exp %g", which, (double)output[n], (double)weights[n],
+                  (double)log_sum_exp[n / 2]);
+    }
+}
+
 /* ---- conversion ---- */
 
 /* Nearest value of a 16-bit format by its definition: round to a multiple of the quantum of x's binade. */
@@ -1303,6 +1339,7 @@ int main(int argc, char **argv) {
         test_dropout_threshold();
         test_strings();
         test_statuses();
+        test_empty();
         test_convert();
         test_heap();
     }
