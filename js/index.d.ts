@@ -221,7 +221,8 @@ export interface OutputOptions<
   /** Return `dropoutMask` [b, h, sq, sk], `bool`: what dropout keeps, all 1 where it does not act. Default false. */
   returnDropoutMask?: M;
   /**
-   * Write results here instead of into new arrays; a resident tensor becomes the result itself.
+   * Write results here instead of into new arrays; a resident tensor becomes the result itself. Giving `weights` or
+   * `logSumExp` asks for them.
    * @throws RangeError where one overlaps an input or another
    */
   out?: OutTensors;

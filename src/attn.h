@@ -172,16 +172,16 @@ struct attn_problem {
     float scaling; /* attn_problem_init sets 1 / sqrt(dim) */
     float softcap; /* s = softcap * tanh(s / softcap); 0 = off */
 
-    struct attn_tensor attention_mask; /* broadcast to [batch, heads, q_len, k_len]; floats are added to the
+    struct attn_tensor attention_mask;  /* broadcast to [batch, heads, q_len, k_len]; floats are added to the
                                           scores, a boolean is 0 / -infinity; data = NULL: none */
-    int causal;                          /* key position <= query position */
-    int has_window;                      /* query - window_left <= key <= query + window_right, both inclusive */
-    uint32_t window_left, window_right;  /* ATTN_UNBOUNDED = no limit on that side */
-    int32_t key_offset;                  /* >= 0 */
-    const int32_t *query_offsets;        /* [batch]; NULL: key_offset + k_len - q_len */
-    const int32_t *key_lengths;          /* [batch], each in 0 .. k_len; keys beyond are masked; NULL: k_len */
-    const float *alibi_slopes;           /* [heads]; score -= slope * |query - key| (Press et al. 2022); NULL: none */
-    const float *sinks;                  /* [heads]; a logit per head that only the denominator sees; NULL: none */
+    int causal;                         /* key position <= query position */
+    int has_window;                     /* query - window_left <= key <= query + window_right, both inclusive */
+    uint32_t window_left, window_right; /* ATTN_UNBOUNDED = no limit on that side */
+    int32_t key_offset;                 /* >= 0 */
+    const int32_t *query_offsets;       /* [batch]; NULL: key_offset + k_len - q_len */
+    const int32_t *key_lengths;         /* [batch], each in 0 .. k_len; keys beyond are masked; NULL: k_len */
+    const float *alibi_slopes;          /* [heads]; score -= slope * |query - key| (Press et al. 2022); NULL: none */
+    const float *sinks;                 /* [heads]; a logit per head that only the denominator sees; NULL: none */
 
     struct attn_mask sparse_mask;
     enum attn_weighting weighting;
@@ -199,13 +199,13 @@ struct attn_result {
     float *output;              /* element (b, i, h, x) at b * batch_stride + h * head_stride + i * row_stride + x */
     size_t output_batch_stride; /* elements; attn_result_init sets the layout [batch, q_len, heads, value_dim] */
     size_t output_head_stride, output_row_stride;
-    size_t output_capacity;     /* elements writable at output */
-    float *log_sum_exp;         /* [batch, heads, q_len]: before dropout, without the sink, with the mask's weights */
-    float *numerator;           /* [batch, heads, q_len, value_dim]: sum of e * v, without the sink */
-    float *denominator;         /* [batch, heads, q_len]: sum of e, without the sink */
-    float *row_max;             /* [batch, heads, q_len]: what the exponentials are relative to */
-    float *weights;             /* [batch, heads, rows, columns]: what multiplied the values */
-    float *scores;              /* [batch, heads, rows, columns] */
+    size_t output_capacity; /* elements writable at output */
+    float *log_sum_exp;     /* [batch, heads, q_len]: before dropout, without the sink, with the mask's weights */
+    float *numerator;       /* [batch, heads, q_len, value_dim]: sum of e * v, without the sink */
+    float *denominator;     /* [batch, heads, q_len]: sum of e, without the sink */
+    float *row_max;         /* [batch, heads, q_len]: what the exponentials are relative to */
+    float *weights;         /* [batch, heads, rows, columns]: what multiplied the values */
+    float *scores;          /* [batch, heads, rows, columns] */
     enum attn_score_stage score_stage;
     size_t row_begin, row_end;       /* queries that weights and scores cover; attn_result_init sets 0, q_len */
     size_t column_begin, column_end; /* keys that weights and scores cover; attn_result_init sets 0, k_len */

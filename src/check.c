@@ -104,7 +104,8 @@ static enum attn_status csr(const struct attn_mask *mask, size_t rows, size_t k_
 
 static enum attn_status sparse_mask(const struct attn_problem *p) {
     const struct attn_mask *mask = &p->sparse_mask;
-    if ((unsigned)p->weighting > ATTN_WEIGHTING_INVERSE || (unsigned)mask->kind > ATTN_MASK_CSR) return ATTN_ERROR_VALUE;
+    if ((unsigned)p->weighting > ATTN_WEIGHTING_INVERSE || (unsigned)mask->kind > ATTN_MASK_CSR)
+        return ATTN_ERROR_VALUE;
     if (mask->kind == ATTN_MASK_NONE) return ATTN_OK;
     if (mask->batch != 1 && mask->batch != p->batch) return ATTN_ERROR_SHAPE;
     if (mask->heads != 1 && mask->heads != p->key_heads && mask->heads != p->heads) return ATTN_ERROR_SHAPE;

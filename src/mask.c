@@ -87,8 +87,10 @@ static size_t describe_bias(struct attn_mask_tile *tile, const struct attn_probl
 static size_t lower_bound(const uint32_t *indices, size_t begin, size_t end, size_t key) {
     while (begin < end) {
         size_t middle = begin + (end - begin) / 2;
-        if (indices[middle] < key) begin = middle + 1;
-        else end = middle;
+        if (indices[middle] < key)
+            begin = middle + 1;
+        else
+            end = middle;
     }
     return begin;
 }

@@ -12,7 +12,7 @@ int attn_plan_compute(struct attn_plan *plan, const struct attn_problem *problem
 
 struct attn_job {
     size_t batch;
-    size_t head_begin;              /* the group's query heads are head_begin .. head_begin + plan->group_heads */
+    size_t head_begin; /* the group's query heads are head_begin .. head_begin + plan->group_heads */
     size_t query_begin, query_end;
 };
 

@@ -97,8 +97,8 @@ static void pack(struct context *c, struct tile *tile) {
     }
     float poison = 0;
     for (size_t j = 0; j < tile->count; j++) {
-        const float *row = attn_source_row(&problem->values, c->job.batch, value_head, tile->key + j,
-                                           problem->value_dim, c->scratch);
+        const float *row =
+            attn_source_row(&problem->values, c->job.batch, value_head, tile->key + j, problem->value_dim, c->scratch);
         poison += attn_pack_values_f32(c->value_panels, row, problem->value_dim, j, tile->count);
     }
     tile->packed = 1;
@@ -153,8 +153,7 @@ static void softmax_row(struct context *c, const struct tile *tile, size_t r, co
         inputs.dropout = dropout;
     }
     int first = c->softmax[r].max == -__builtin_inff();
-    float rescale =
-        attn_softmax_tile(&c->softmax[r], c->scores + r % STRIP * ATTN_TILE_KEYS, tile->count, &inputs);
+    float rescale = attn_softmax_tile(&c->softmax[r], c->scores + r % STRIP * ATTN_TILE_KEYS, tile->count, &inputs);
     if (!first && rescale != 1) attn_tile_f32_scale(c->accumulators + r * c->wide, c->wide, rescale);
     if (score_window) copy_window(c, score_window, tile, stage);
 }
@@ -165,8 +164,8 @@ static void accumulate(struct context *c, const struct tile *tile, size_t strip,
     for (size_t r = 0; r < STRIP; r++) careful |= !tile->finite && masks[r].coverage != ATTN_COVERAGE_FULL;
     float *accumulators = c->accumulators + strip * c->wide;
     if (!careful) {
-        attn_tile_f32_4x8(accumulators, c->wide, c->scores, ATTN_TILE_KEYS, c->value_panels,
-                          tile->count * ATTN_PANEL, tile->count, c->wide / ATTN_PANEL, 1);
+        attn_tile_f32_4x8(accumulators, c->wide, c->scores, ATTN_TILE_KEYS, c->value_panels, tile->count * ATTN_PANEL,
+                          tile->count, c->wide / ATTN_PANEL, 1);
         return;
     }
     for (size_t r = 0; r < STRIP && strip + r < c->rows; r++) {
@@ -235,9 +234,8 @@ static void close_row(const struct context *c, size_t r) {
     size_t row = (place->batch * problem->heads + place->head) * problem->q_len + place->query;
     float denominator =
         problem->dropout.placement == ATTN_DROPOUT_BEFORE_NORMALIZATION ? state->dropped_sum : state->sum;
-    struct attn_softmax_result closed =
-        attn_softmax_finish(state->max, state->sum, denominator, problem->sinks ? &problem->sinks[place->head] : NULL,
-                            problem->empty_rows);
+    struct attn_softmax_result closed = attn_softmax_finish(
+        state->max, state->sum, denominator, problem->sinks ? &problem->sinks[place->head] : NULL, problem->empty_rows);
     if (result->log_sum_exp) result->log_sum_exp[row] = closed.log_sum_exp;
     if (result->row_max) result->row_max[row] = state->max;
     if (result->denominator) result->denominator[row] = denominator;

@@ -18,12 +18,12 @@ struct attn_softmax {
 /* What one row of one tile gets besides its dot products. Each array covers the tile, readable up to a
  * multiple of 4 entries. */
 struct attn_softmax_inputs {
-    float scaling, softcap;      /* softcap 0 = off */
-    const float *bias;           /* added to the scores; -infinity takes the key out; NULL: none */
-    const float *weight;         /* multiplies the exponentials; 0 takes the key out; NULL: ones */
-    const float *dropout;        /* multiplies what multiplies the values; NULL: ones */
-    enum attn_row_max max_over;  /* keys of weight 0 count for the maximum (ALLOWED) or not (KEPT) */
-    float *scores;               /* receives the scores of `stage`; NULL: none */
+    float scaling, softcap;     /* softcap 0 = off */
+    const float *bias;          /* added to the scores; -infinity takes the key out; NULL: none */
+    const float *weight;        /* multiplies the exponentials; 0 takes the key out; NULL: ones */
+    const float *dropout;       /* multiplies what multiplies the values; NULL: ones */
+    enum attn_row_max max_over; /* keys of weight 0 count for the maximum (ALLOWED) or not (KEPT) */
+    float *scores;              /* receives the scores of `stage`; NULL: none */
     enum attn_score_stage stage;
 };
 
@@ -39,7 +39,8 @@ void attn_softmax_init(struct attn_softmax *row);
 
 /* Turns `count` dot products in `scores` (in place, up to a multiple of 4) into what multiplies the values and
  * advances the row. Returns the factor by which earlier sums and accumulators of the row must be scaled. */
-float attn_softmax_tile(struct attn_softmax *row, float *scores, size_t count, const struct attn_softmax_inputs *inputs);
+float attn_softmax_tile(struct attn_softmax *row, float *scores, size_t count,
+                        const struct attn_softmax_inputs *inputs);
 
 /* Closes a row: `sum` goes into log_sum_exp, `denominator` (which dropout may have thinned) divides; sink: its
  * logit, or NULL. */

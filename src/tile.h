@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ATTN_TILE_ROWS 4  /* query rows of the register tile */
-#define ATTN_PANEL 8      /* columns of a panel */
+#define ATTN_TILE_ROWS 4 /* query rows of the register tile */
+#define ATTN_PANEL 8     /* columns of a panel */
 
 /* C [4, panels * 8] = A [4, depth] * B (accumulate: C += ...). Each element sums over depth in ascending order, from
  * zero: a sum over several calls is a sum of blocks, which loses less than one long sum. Strides in elements,

@@ -24,7 +24,9 @@ static inline vec vec_abs(vec v) { return wasm_f32x4_abs(v); }
 static inline vec vec_copysign(vec magnitude, vec sign) {
     return wasm_v128_bitselect(sign, magnitude, wasm_f32x4_const_splat(-0.0f));
 }
-static inline vec vec_exponent(vec y) { return wasm_i32x4_add(wasm_i32x4_shl(y, 23), wasm_i32x4_const_splat(127 << 23)); }
+static inline vec vec_exponent(vec y) {
+    return wasm_i32x4_add(wasm_i32x4_shl(y, 23), wasm_i32x4_const_splat(127 << 23));
+}
 
 static inline float vec_first(vec v) { return wasm_f32x4_extract_lane(v, 0); }
 static inline float vec_sum(vec v) {
