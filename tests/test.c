@@ -673,7 +673,7 @@ struct subject {
     struct case_problem c;
     struct attn_reference_result reference, naive;
     void *memory;                     /* of both */
-    double *magnitude;                /* per row: the largest logit that matters */
+    double *magnitude, *products;     /* per row: see measure_row */
     uint8_t *underflows;              /* per row: whether its sum is lost in float32 */
     double value_max;                 /* over kept keys */
     double amplify;                   /* 1 / (1 - rate) where dropout acts */
@@ -733,20 +733,34 @@ static struct attn_reference_result reference_arrays(const struct attn_problem *
     return r;
 }
 
-/* The largest value of a row that its result hangs on: keys whose exponential is not far below rounding. */
-static double row_magnitude(const struct subject *s, size_t n) {
+/* Whether the row reads this key: the maximum may run over keys that the sparse mask leaves out, too. */
+static int is_read(const struct subject *s, size_t cell) {
+    const uint8_t key = s->reference.keys[cell];
+    return key == ATTN_REFERENCE_KEPT ||
+           (key == ATTN_REFERENCE_SPARSE && s->c.problem.row_max_over == ATTN_ROW_MAX_ALLOWED);
+}
+
+/* The largest logit of row n, and the largest sum of |q k| behind one, among keys that matter: a logit far below the
+ * maximum may be as large and as wrong as it likes. */
+static void measure_row(struct subject *s, size_t n) {
     const struct attn_problem *p = &s->c.problem;
-    const double *capped = s->reference.scores[ATTN_SCORES_SOFTCAPPED];
-    double max = -(double)INFINITY, magnitude = 0;
-    for (size_t j = n * p->k_len; j < (n + 1) * p->k_len; j++)
-        if (s->reference.keys[j] == ATTN_REFERENCE_KEPT) max = fmax(max, s->reference.scores[ATTN_SCORES_BIASED][j]);
-    for (size_t j = n * p->k_len; j < (n + 1) * p->k_len; j++) {
-        const double logit_ = s->reference.scores[ATTN_SCORES_BIASED][j], before = capped ? capped[j] : logit_;
-        if (s->reference.keys[j] != ATTN_REFERENCE_KEPT || logit_ < max - 110) continue;
-        magnitude = fmax(magnitude, fmax(fabs(logit_), fabs(before)));
+    const size_t b = n / p->q_len / p->heads, h = n / p->q_len % p->heads, i = n % p->q_len;
+    const double *biased = s->reference.scores[ATTN_SCORES_BIASED], *raw = s->reference.scores[ATTN_SCORES_RAW];
+    double max = -(double)INFINITY;
+    for (size_t at = n * p->k_len; at < (n + 1) * p->k_len; at++)
+        if (is_read(s, at)) max = fmax(max, biased[at]);
+    s->magnitude[n] = s->products[n] = 0;
+    for (size_t j = 0; j < p->k_len; j++) {
+        const size_t at = n * p->k_len + j;
+        double products = 0;
+        if (!is_read(s, at) || biased[at] < max - 110) continue;
+        for (size_t x = 0; x < p->dim; x++)
+            products += fabs((double)element(&p->queries, b, h, i, x) *
+                             (double)element(&p->keys, b, h / (p->heads / p->key_heads), j, x));
+        s->products[n] = fmax(s->products[n], fabs((double)p->scaling) * products);
+        s->magnitude[n] = fmax(s->magnitude[n], fmax(fabs(biased[at]), raw ? fabs(raw[at]) : 0));
     }
-    /* every exponential is relative to row_max, even to that of a key the sparse mask leaves out */
-    return isfinite(s->reference.row_max[n]) ? fmax(magnitude, fabs(s->reference.row_max[n])) : magnitude;
+    s->products[n] = fmax(s->products[n], s->magnitude[n]);
 }
 
 static void subject_init(struct subject *s) {
@@ -759,14 +773,16 @@ static void subject_init(struct subject *s) {
     s->reference = reference_arrays(p, &memory);
     s->naive = reference_arrays(p, &memory);
     s->magnitude = memory;
-    s->keys_kept = memset(memory + rows, 0, key_rows + value_rows);
+    s->products = memory + rows;
+    s->keys_kept = memset(memory + 2 * rows, 0, key_rows + value_rows);
     s->values_kept = s->keys_kept + key_rows;
     s->underflows = s->values_kept + value_rows;
+    const int with_raw = p->softcap != 0 || p->alibi_slopes; /* otherwise the biased scores say as much */
     for (int stage = ATTN_SCORES_RAW; stage <= ATTN_SCORES_BIASED; stage++) { /* each costs as much as all the rest */
         const int wanted = s->c.wanted.scores && s->c.wanted.score_stage == (enum attn_score_stage)stage;
         if (!wanted) s->naive.scores[stage] = NULL;
         if (!wanted &&
-            (stage == ATTN_SCORES_RAW ? !s->c.wanted.scores : stage == ATTN_SCORES_SOFTCAPPED && !p->alibi_slopes))
+            (stage == ATTN_SCORES_SOFTCAPPED || (stage == ATTN_SCORES_RAW && !s->c.wanted.scores && !with_raw)))
             s->reference.scores[stage] = NULL;
     }
     attn_reference(p, &s->reference);
@@ -779,7 +795,7 @@ static void subject_init(struct subject *s) {
         const double sum = s->reference.denominator[n], log_sum_exp = s->reference.log_sum_exp[n];
         const double undropped = isinf(log_sum_exp) ? 1 : exp(log_sum_exp - s->reference.row_max[n]);
         s->underflows[n] = undropped < 1e-30 || (sum > 0 && sum < 1e-30);
-        s->magnitude[n] = row_magnitude(s, n);
+        measure_row(s, n);
         for (size_t j = 0; j < p->k_len; j++) {
             const uint8_t key = s->reference.keys[n * p->k_len + j];
             /* where the maximum runs over all allowed keys, the sparse mask hides none of them */
