@@ -67,6 +67,7 @@ static void widen(float *destination, const void *source, enum attn_dtype dtype,
 
 const float *attn_source_row(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row, size_t count,
                              float *scratch) {
+    if (!count) return scratch; /* an empty row's stride may lead anywhere, and its data be NULL */
     size_t offset = attn_tensor_offset(tensor, batch, head, row);
     if (tensor->dtype == ATTN_FLOAT32) return (const float *)tensor->data + offset;
     widen(scratch, (const uint16_t *)tensor->data + offset, tensor->dtype, count);

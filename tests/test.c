@@ -16,6 +16,7 @@
 #include "memory.h"
 #include "reference.h"
 #include "rng.h"
+#include "softmax.h"
 
 /* The naive loop that errors are measured against: the reference's own text in float32. */
 void naive_reference(const struct attn_problem *problem, const struct attn_reference_result *result);
@@ -115,6 +116,54 @@ static void test_dropout_threshold(void) {
             free(workspace);
         }
     }
+}
+
+/* ---- exponential and tanh ---- */
+
+static void test_exp(void) {
+    double worst = 0;
+    int falls = 0;
+    float at = 0;
+    for (uint32_t bits = bits_of(-87.33f); bits > 0x80000000;
+         bits -= bits < 997 + 0x80000000 ? bits - 0x80000000 : 997) {
+        const float x = float_of(bits), e = attn_exp(x);
+        const double error = fabs((double)e / exp((double)x) - 1);
+        if (error > worst) worst = error, at = x;
+        falls += e > 1;
+    }
+    check(worst <= 1.5e-7 && !falls, "exp: relative error %.3g at %.9g, above 1: %d times", worst, (double)at, falls);
+    CHECK(attn_exp(0) == 1 && attn_exp(-0.0f) == 1);
+    CHECK(attn_exp(-100) == 0 && attn_exp(-1e30f) == 0 && attn_exp(-INFINITY) == 0);
+    CHECK(isnan(attn_exp(NAN)));
+}
+
+/* tanh is not exported: a query of 1 against keys x gives it as softcapped scores. */
+static void test_tanh(void) {
+    enum { COUNT = 20000 };
+    const float one = 1;
+    struct attn_problem p;
+    struct attn_result r;
+    struct attn_plan plan;
+    float *x = allocate(COUNT * sizeof *x), *scores = allocate(COUNT * sizeof *scores);
+    struct case_random random = case_random_init(3, 0);
+    for (size_t n = 0; n < COUNT; n++) /* magnitudes from 2^-22 to 2^10 */
+        x[n] = float_of((105 + case_random_below(&random, 32)) << 23 | (case_random_next(&random) & 0x807fffff));
+    attn_problem_init(&p, 1, 1, 1, 1, 1, COUNT, 1, 1);
+    p.queries.data = &one;
+    p.keys.data = p.values.data = x;
+    p.softcap = 1;
+    attn_result_init(&r, &p);
+    r.scores = scores;
+    r.score_stage = ATTN_SCORES_SOFTCAPPED;
+    if (!CHECK(attn_plan_init(&plan, &p, &r) == ATTN_OK)) return;
+    void *workspace = allocate(plan.workspace_bytes);
+    CHECK(attn_run(&plan, &p, &r, workspace, plan.workspace_bytes, 0, plan.jobs) == ATTN_OK);
+    double worst = 0;
+    for (size_t n = 0; n < COUNT; n++) worst = fmax(worst, fabs((double)scores[n] / tanh((double)x[n]) - 1));
+    check(worst <= 2e-7, "tanh: relative error %.3g", worst);
+    free(workspace);
+    free(x);
+    free(scores);
 }
 
 /* ---- strings ---- */
@@ -768,7 +817,7 @@ static void subject_init(struct subject *s) {
     const size_t rows = rows_of(p), key_rows = p->batch * p->key_heads * p->k_len,
                  value_rows = p->batch * p->value_heads * p->k_len;
     const size_t doubles =
-        2 * (p->k_len + rows * (2 * p->value_dim + 3 + 4 * p->k_len) + rows * p->k_len / 4 + 4) + rows;
+        2 * (p->k_len + rows * (2 * p->value_dim + 3 + 4 * p->k_len) + rows * p->k_len / 4 + 4) + 2 * rows;
     double *memory = s->memory = allocate(doubles * sizeof(double) + key_rows + value_rows + rows);
     s->reference = reference_arrays(p, &memory);
     s->naive = reference_arrays(p, &memory);
@@ -797,10 +846,7 @@ static void subject_init(struct subject *s) {
         s->underflows[n] = undropped < 1e-30 || (sum > 0 && sum < 1e-30);
         measure_row(s, n);
         for (size_t j = 0; j < p->k_len; j++) {
-            const uint8_t key = s->reference.keys[n * p->k_len + j];
-            /* where the maximum runs over all allowed keys, the sparse mask hides none of them */
-            const int needed =
-                key == ATTN_REFERENCE_KEPT || (key == ATTN_REFERENCE_SPARSE && p->row_max_over == ATTN_ROW_MAX_ALLOWED);
+            const int needed = is_read(s, n * p->k_len + j);
             if (needed) s->keys_kept[(b * p->key_heads + key_head) * p->k_len + j] = 1;
             if (needed) s->values_kept[(b * p->value_heads + value_head) * p->k_len + j] = 1;
         }
@@ -893,102 +939,118 @@ static void count_statistics(const struct subject *s, int kind, double unit, dou
     stats->cases++;
 }
 
-/* Everything that a run gave, against the reference. */
-static void compare_all(const struct subject *s, const struct attn_result *r, double slack, int with_statistics) {
+static const double EPSILON = 0x1p-22;
+
+/* An array [batch, heads, q_len, columns]. */
+static struct comparison whole_rows(const struct subject *s, const char *name, const float *got, const double *want,
+                                    const double *naive, size_t columns) {
     const struct attn_problem *p = &s->c.problem;
-    const double eps = 0x1p-22;
+    return (struct comparison){.name = name,
+                               .got = got,
+                               .batch_stride = p->heads * p->q_len * columns,
+                               .head_stride = p->q_len * columns,
+                               .row_stride = columns,
+                               .want = want,
+                               .naive = naive,
+                               .row_end = p->q_len,
+                               .column_end = columns,
+                               .columns_all = columns,
+                               .unit = EPSILON,
+                               .magnitude = s->products,
+                               .slack = 1};
+}
+
+/* The window of weights and scores, out of an array [batch, heads, q_len, k_len]. */
+static struct comparison window(const struct subject *s, const struct attn_result *r, const char *name,
+                                const float *got, const double *want, const double *naive) {
+    struct comparison c = whole_rows(s, name, got, want, naive, s->c.problem.k_len);
+    c.row_begin = r->row_begin;
+    c.row_end = r->row_end;
+    c.column_begin = r->column_begin;
+    c.column_end = r->column_end;
+    c.row_stride = r->column_end - r->column_begin;
+    c.head_stride = (r->row_end - r->row_begin) * c.row_stride;
+    c.batch_stride = s->c.problem.heads * c.head_stride;
+    c.magnitude = s->magnitude;
+    return c;
+}
+
+static void compare_output(const struct subject *s, const struct attn_result *r, double slack, int count) {
     double ours, naive;
-    const struct comparison rows = {.row_end = p->q_len,
-                                    .column_end = 1,
-                                    .columns_all = 1,
-                                    .row_stride = 1,
-                                    .head_stride = p->q_len,
-                                    .batch_stride = p->heads * p->q_len,
-                                    .unit = eps,
-                                    .magnitude = s->magnitude,
-                                    .slack = slack};
-    struct comparison c;
-    if (r->output) {
-        c = (struct comparison){"output",
-                                r->output,
-                                r->output_batch_stride,
-                                r->output_head_stride,
-                                r->output_row_stride,
-                                s->reference.output,
-                                s->naive.output,
-                                0,
-                                p->q_len,
-                                0,
-                                p->value_dim,
-                                p->value_dim,
-                                0,
-                                eps * s->value_max * s->amplify,
-                                s->magnitude,
-                                NULL,
-                                slack,
-                                1e-37,
-                                0};
-        if (compare(s, &c, &ours, &naive) && with_statistics && s->value_max > 0)
-            count_statistics(s, STATISTICS_OUTPUT, s->value_max * s->amplify, ours, naive);
+    struct comparison c =
+        whole_rows(s, "output", r->output, s->reference.output, s->naive.output, s->c.problem.value_dim);
+    c.batch_stride = r->output_batch_stride;
+    c.head_stride = r->output_head_stride;
+    c.row_stride = r->output_row_stride;
+    c.unit = EPSILON * s->value_max * s->amplify;
+    c.magnitude = s->magnitude;
+    c.slack = slack;
+    c.tiny = 1e-37;
+    if (compare(s, &c, &ours, &naive) && count && s->value_max > 0)
+        count_statistics(s, STATISTICS_OUTPUT, s->value_max * s->amplify, ours, naive);
+}
+
+static void compare_log_sum_exp(const struct subject *s, const struct attn_result *r, double slack, int count) {
+    double ours, naive;
+    struct comparison c =
+        whole_rows(s, "log_sum_exp", r->log_sum_exp, s->reference.log_sum_exp, s->naive.log_sum_exp, 1);
+    c.slack = slack;
+    if (compare(s, &c, &ours, &naive) && count) count_statistics(s, STATISTICS_LOG_SUM_EXP, 1, ours, naive);
+}
+
+static void compare_partials(const struct subject *s, const struct attn_result *r, double slack) {
+    struct comparison c =
+        whole_rows(s, "numerator", r->numerator, s->reference.numerator, s->naive.numerator, s->c.problem.value_dim);
+    c.slack = slack;
+    c.partial = 1;
+    c.scale = s->reference.denominator;
+    c.unit = EPSILON * s->value_max * s->amplify;
+    c.tiny = 1e-35 * (1 + s->value_max);
+    if (r->numerator) compare(s, &c, NULL, NULL);
+    c = whole_rows(s, "denominator", r->denominator, s->reference.denominator, s->naive.denominator, 1);
+    c.slack = slack;
+    c.partial = 1;
+    c.scale = s->reference.denominator;
+    c.tiny = 1e-35;
+    if (r->denominator) compare(s, &c, NULL, NULL);
+    c = whole_rows(s, "row_max", r->row_max, s->reference.row_max, s->naive.row_max, 1);
+    c.slack = slack;
+    if (r->row_max) compare(s, &c, NULL, NULL);
+}
+
+static void compare_weights(const struct subject *s, const struct attn_result *r, int count) {
+    double ours, naive;
+    struct comparison c = window(s, r, "weights", r->weights, s->reference.weights, s->naive.weights);
+    c.unit = EPSILON * s->amplify;
+    c.tiny = 1e-37;
+    if (compare(s, &c, &ours, &naive) && count) count_statistics(s, STATISTICS_WEIGHTS, s->amplify, ours, naive);
+}
+
+static void compare_scores(const struct subject *s, const struct attn_result *r) {
+    const struct attn_problem *p = &s->c.problem;
+    struct comparison c =
+        window(s, r, "scores", r->scores, s->reference.scores[r->score_stage], s->naive.scores[r->score_stage]);
+    double *magnitude = allocate(rows_of(p) * sizeof *magnitude); /* over all keys, not those alone that are read */
+    for (size_t n = 0; n < rows_of(p); n++) {
+        magnitude[n] = s->magnitude[n];
+        for (size_t j = 0; j < p->k_len; j++)
+            if (!is_garbage(&s->c, n / p->q_len / p->heads, j))
+                magnitude[n] = fmax(magnitude[n], fabs(s->reference.scores[ATTN_SCORES_RAW][n * p->k_len + j]));
     }
-    if (r->log_sum_exp) {
-        c = rows, c.name = "log_sum_exp", c.got = r->log_sum_exp, c.want = s->reference.log_sum_exp,
-        c.naive = s->naive.log_sum_exp;
-        if (compare(s, &c, &ours, &naive) && with_statistics)
-            count_statistics(s, STATISTICS_LOG_SUM_EXP, 1, ours, naive);
-    }
-    if (r->numerator) {
-        c = rows, c.name = "numerator", c.got = r->numerator, c.want = s->reference.numerator,
-        c.naive = s->naive.numerator;
-        c.column_end = c.columns_all = c.row_stride = p->value_dim, c.head_stride *= p->value_dim,
-        c.batch_stride *= p->value_dim;
-        c.scale = s->reference.denominator, c.unit = eps * s->value_max * s->amplify,
-        c.tiny = 1e-35 * (1 + s->value_max), c.partial = 1;
-        /* before normalisation the denominator has dropout in it, and may be 0 through it: then so is the numerator */
-        compare(s, &c, NULL, NULL);
-    }
-    if (r->denominator) {
-        c = rows, c.name = "denominator", c.got = r->denominator, c.want = s->reference.denominator,
-        c.naive = s->naive.denominator;
-        c.scale = s->reference.denominator, c.tiny = 1e-35, c.partial = 1;
-        compare(s, &c, NULL, NULL);
-    }
-    if (r->row_max) {
-        c = rows, c.name = "row_max", c.got = r->row_max, c.want = s->reference.row_max, c.naive = s->naive.row_max;
-        compare(s, &c, NULL, NULL);
-    }
-    c = (struct comparison){.row_begin = r->row_begin,
-                            .row_end = r->row_end,
-                            .column_begin = r->column_begin,
-                            .column_end = r->column_end,
-                            .columns_all = p->k_len,
-                            .row_stride = r->column_end - r->column_begin,
-                            .unit = eps,
-                            .magnitude = s->magnitude,
-                            .slack = slack};
-    c.head_stride = (r->row_end - r->row_begin) * c.row_stride, c.batch_stride = p->heads * c.head_stride;
-    if (r->weights) {
-        c.name = "weights", c.got = r->weights, c.want = s->reference.weights, c.naive = s->naive.weights,
-        c.unit = eps * s->amplify;
-        c.tiny = 1e-37;
-        if (compare(s, &c, &ours, &naive) && with_statistics)
-            count_statistics(s, STATISTICS_WEIGHTS, s->amplify, ours, naive);
-    }
-    if (r->scores) {
-        c.name = "scores", c.got = r->scores, c.want = s->reference.scores[r->score_stage],
-        c.naive = s->naive.scores[r->score_stage];
-        c.scores = r->score_stage == ATTN_SCORES_BIASED ? MASKED_SCORES : UNMASKED_SCORES;
-        double *magnitude = allocate(rows_of(p) * sizeof *magnitude);
-        for (size_t n = 0; n < rows_of(p); n++) {
-            magnitude[n] = s->magnitude[n];
-            for (size_t j = 0; j < p->k_len; j++)
-                if (!is_garbage(&s->c, n / p->q_len / p->heads, j))
-                    magnitude[n] = fmax(magnitude[n], fabs(s->reference.scores[ATTN_SCORES_RAW][n * p->k_len + j]));
-        }
-        c.magnitude = magnitude;
-        compare(s, &c, NULL, NULL);
-        free(magnitude);
-    }
+    c.magnitude = magnitude;
+    c.scores = r->score_stage == ATTN_SCORES_BIASED ? MASKED_SCORES : UNMASKED_SCORES;
+    compare(s, &c, NULL, NULL);
+    free(magnitude);
+}
+
+/* Everything that a run gave, against the reference. */
+static void compare_all(const struct subject *s, const struct attn_result *r, double slack, int count) {
+    const struct attn_problem *p = &s->c.problem;
+    if (r->output) compare_output(s, r, slack, count);
+    if (r->log_sum_exp) compare_log_sum_exp(s, r, slack, count);
+    compare_partials(s, r, slack);
+    if (r->weights) compare_weights(s, r, count);
+    if (r->scores) compare_scores(s, r);
     if (r->dropout_mask)
         if (!check(memcmp(r->dropout_mask, s->reference.dropout_mask, rows_of(p) * p->k_len) == 0,
                    "seed %u: dropout mask", s->c.seed))
@@ -1126,9 +1188,7 @@ static void test_garbage(const struct subject *s, const struct attn_result *clea
                 const size_t head = n / p->q_len % p->heads;
                 const int reads = n / p->q_len / p->heads == b && (head / (p->heads / p->key_heads) == key_head ||
                                                                    head / (p->heads / p->value_heads) == value_head);
-                const uint8_t key = s->reference.keys[n * p->k_len + j];
-                touched[n] |= reads && (key == ATTN_REFERENCE_KEPT ||
-                                        (key == ATTN_REFERENCE_SPARSE && p->row_max_over == ATTN_ROW_MAX_ALLOWED));
+                touched[n] |= reads && is_read(s, n * p->k_len + j);
             }
         }
         check(run(p, &r, NULL) == ATTN_OK, "seed %u: status", s->c.seed);
@@ -1353,6 +1413,8 @@ int main(int argc, char **argv) {
     if (argc < 3) {
         test_philox();
         test_dropout_threshold();
+        test_exp();
+        test_tanh();
         test_strings();
         test_statuses();
         test_empty();
