@@ -165,7 +165,8 @@ emscripten:
 	$(call need,emcc,emscripten)
 	$(MAKE) config=emscripten test-c
 
-wasi_flags = --target=wasm32-wasip1 $(every) -O2 -msimd128
+# Vectorising is off as in the wasm build: npm's clang, a prerelease, stops at an assertion of that pass in the tests.
+wasi_flags = --target=wasm32-wasip1 $(every) -O2 -msimd128 -fno-vectorize -fno-slp-vectorize
 wasi_jobs  = $(foreach f,$(core:%=src/%) src/reference tests/cases tests/test,$(call compile,$(wasi_flags),$(f).c,build/wasi/$(f).o)) \
              'wasm-ld -r $(core:%=build/wasi/src/%.o) -o build/wasi/attn.o' \
              'clang --target=wasm32-wasip1 $(core:%=build/wasi/src/%.o) build/wasi/src/reference.o build/wasi/tests/cases.o \

@@ -47,7 +47,7 @@ enum attn_status attn_partials_finish(const struct attn_partials *partials, cons
             attn_softmax_finish(partials->row_max[r], denominator, denominator,
                                 problem->sinks ? &problem->sinks[head] : NULL, problem->empty_rows);
         if (result->log_sum_exp) result->log_sum_exp[r] = closed.log_sum_exp;
-        if (!result->output) continue;
+        if (!result->output || !value_dim) continue;
         float *output = result->output + batch * result->output_batch_stride + head * result->output_head_stride +
                         query * result->output_row_stride;
         attn_softmax_normalize(output, partials->numerator + r * value_dim, value_dim, &closed);

@@ -242,7 +242,7 @@ static void close_row(const struct context *c, size_t r) {
     if (result->numerator) {
         for (size_t x = 0; x < value_dim; x++) result->numerator[row * value_dim + x] = accumulator[x];
     }
-    if (result->output) {
+    if (result->output && value_dim) {
         float *output = result->output + place->batch * result->output_batch_stride +
                         place->head * result->output_head_stride + place->query * result->output_row_stride;
         attn_softmax_normalize(output, accumulator, value_dim, &closed);
