@@ -23,9 +23,10 @@ static inline vec exp_vec(vec x) {
     p = vec_madd(p, r, vec_splat(0.1666652113199234f));
     p = vec_madd(p, r, vec_splat(0.4999999403953552f));
     p = vec_madd(p, r, vec_splat(1.0f));
-    vec scale = vec_exponent(y);
-    vec e = vec_madd(vec_mul(r, scale), p, scale);
-    return vec_select(vec_less(x, vec_splat(-87.33654f)), vec_splat(0.0f), e);
+    /* results below 2^-126 are subnormal: 2^n comes in two factors, and the last multiplication rounds */
+    vec scale = vec_exponent(vec_add(y, vec_splat(64.0f)));
+    vec e = vec_mul(vec_madd(vec_mul(r, scale), p, scale), vec_splat(0x1p-64f));
+    return vec_select(vec_less(x, vec_splat(-104.0f)), vec_splat(0.0f), e);
 }
 
 float attn_exp(float x) { return vec_first(exp_vec(vec_splat(x))); }

@@ -51,7 +51,7 @@ struct attn_softmax_result attn_softmax_finish(float max, float sum, float denom
 void attn_softmax_normalize(float *attention, const float *numerator, size_t count,
                             const struct attn_softmax_result *row);
 
-/* e^x for x <= 0: relative error <= 1.1e-7 down to -87.3, 0 below; NaN stays NaN. */
+/* e^x for x <= 0: relative error <= 1.1e-7 down to -87.3, subnormal and then 0 below; NaN stays NaN. */
 float attn_exp(float x);
 
 #endif
