@@ -42,7 +42,6 @@ export const STATUS_ERRORS = Object.freeze({
 const ARGUMENTS = {
   none: 'arguments',
   shape: 'queries, keys and values',
-  query_offsets: 'queryOffset',
   sparse_mask: 'sparseAttentionMask',
 };
 

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "plan.h"
 #include "run.h"
+#include "source.h"
 
 const char *attn_status_string(enum attn_status status) {
     switch (status) {
@@ -32,7 +33,6 @@ const char *attn_field_string(enum attn_field field) {
     case ATTN_FIELD_KEYS: return "keys";
     case ATTN_FIELD_VALUES: return "values";
     case ATTN_FIELD_ATTENTION_MASK: return "attention_mask";
-    case ATTN_FIELD_QUERY_OFFSETS: return "query_offsets";
     case ATTN_FIELD_KEY_OFFSET: return "key_offset";
     case ATTN_FIELD_KEY_LENGTHS: return "key_lengths";
     case ATTN_FIELD_SCALING: return "scaling";
@@ -42,6 +42,8 @@ const char *attn_field_string(enum attn_field field) {
     case ATTN_FIELD_SPARSE_MASK: return "sparse_mask";
     case ATTN_FIELD_DROPOUT: return "dropout";
     case ATTN_FIELD_DROPOUT_MASK: return "dropout_mask";
+    case ATTN_FIELD_EMPTY_ROWS: return "empty_rows";
+    case ATTN_FIELD_ROW_MAX_OVER: return "row_max_over";
     case ATTN_FIELD_OUTPUT: return "output";
     case ATTN_FIELD_WEIGHTS: return "weights";
     case ATTN_FIELD_SCORES: return "scores";
@@ -110,5 +112,12 @@ enum attn_status attn_run(const struct attn_plan *plan, const struct attn_proble
     for (size_t job = job_begin; status == ATTN_OK && job < job_end; job++) {
         attn_run_job(plan, problem, result, workspace, job);
     }
+    return status;
+}
+
+enum attn_status attn_convert(void *destination, enum attn_dtype destination_dtype, const void *source,
+                              enum attn_dtype source_dtype, size_t count) {
+    enum attn_status status = attn_check_convert(destination, destination_dtype, source, source_dtype, count);
+    if (status == ATTN_OK) attn_source_convert(destination, destination_dtype, source, source_dtype, count);
     return status;
 }

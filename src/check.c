@@ -156,9 +156,8 @@ enum attn_status attn_check(const struct attn_problem *problem, const struct att
     TRY(SPARSE_MASK, sparse_mask(p));
     TRY(DROPOUT, dropout(&p->dropout));
     TRY(DROPOUT_MASK, broadcast_mask(&p->dropout.mask, p, 1 << ATTN_BOOL));
-    TRY(SHAPE, (unsigned)p->empty_rows <= ATTN_EMPTY_ROWS_NAN && (unsigned)p->row_max_over <= ATTN_ROW_MAX_ALLOWED
-                   ? ATTN_OK
-                   : ATTN_ERROR_VALUE);
+    TRY(EMPTY_ROWS, (unsigned)p->empty_rows <= ATTN_EMPTY_ROWS_NAN ? ATTN_OK : ATTN_ERROR_VALUE);
+    TRY(ROW_MAX_OVER, (unsigned)p->row_max_over <= ATTN_ROW_MAX_ALLOWED ? ATTN_OK : ATTN_ERROR_VALUE);
     TRY(OUTPUT, output(p, result));
     TRY(PARTIALS, addressable(p->batch, p->heads, p->q_len, p->value_dim > 1 ? p->value_dim : 1, sizeof(float)));
     if (result->weights) TRY(WEIGHTS, matrix_window(p, result));

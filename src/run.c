@@ -121,7 +121,7 @@ static void copy_window(const struct context *c, float *window, const struct til
     for (size_t j = begin; j < end; j++) window[j - c->result->column_begin] = source ? source[j - tile->key] : 0;
 }
 
-/* c->scores = queries * keys, summed in blocks: large logits keep two more bits than in one long sum. */
+/* c->scores = queries * keys, summed in blocks: large logits keep a bit more than in one long sum. */
 static void score(struct context *c, const struct tile *tile, size_t strip) {
     size_t dim = c->problem->dim, panels = (tile->count + ATTN_PANEL - 1) / ATTN_PANEL, x = 0;
     do {

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * source.c - see source.h; and attn_convert. Integer arithmetic on the bits: same result everywhere.
+ * source.c - see source.h. Integer arithmetic on the bits: same result everywhere.
  */
 #include "source.h"
-
-#include "check.h"
 
 union float_bits {
     float value;
@@ -82,10 +80,8 @@ float attn_source_float(const struct attn_tensor *tensor, size_t offset) {
     }
 }
 
-enum attn_status attn_convert(void *destination, enum attn_dtype destination_dtype, const void *source,
-                              enum attn_dtype source_dtype, size_t count) {
-    enum attn_status status = attn_check_convert(destination, destination_dtype, source, source_dtype, count);
-    if (status != ATTN_OK) return status;
+void attn_source_convert(void *destination, enum attn_dtype destination_dtype, const void *source,
+                         enum attn_dtype source_dtype, size_t count) {
     if (destination_dtype == ATTN_FLOAT32) {
         widen(destination, source, source_dtype, count);
     } else if (destination_dtype == ATTN_FLOAT16) {
@@ -93,5 +89,4 @@ enum attn_status attn_convert(void *destination, enum attn_dtype destination_dty
     } else {
         for (size_t i = 0; i < count; i++) ((uint16_t *)destination)[i] = narrow_bfloat16(((const float *)source)[i]);
     }
-    return ATTN_OK;
 }

@@ -21,4 +21,8 @@ const float *attn_source_row(const struct attn_tensor *tensor, size_t batch, siz
 /* The float at element `offset` of a tensor that is not boolean. */
 float attn_source_float(const struct attn_tensor *tensor, size_t offset);
 
+/* An array of one type as another; one of the two is float32. */
+void attn_source_convert(void *destination, enum attn_dtype destination_dtype, const void *source,
+                         enum attn_dtype source_dtype, size_t count);
+
 #endif

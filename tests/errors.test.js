@@ -518,7 +518,6 @@ test('errors: one table for both languages', () => {
       const aliases = {
         NONE: 'arguments',
         SHAPE: 'queries',
-        QUERY_OFFSETS: 'queryOffset',
         SPARSE_MASK: 'sparseAttentionMask',
       };
       const camel = fieldName.toLowerCase().replace(/_(.)/g, (_, letter) => letter.toUpperCase());
