@@ -109,10 +109,26 @@ enum attn_status attn_run(const struct attn_plan *plan, const struct attn_proble
                           const struct attn_result *result, void *workspace, size_t workspace_bytes, size_t job_begin,
                           size_t job_end) {
     enum attn_status status = attn_check_run(plan, problem, result, workspace, workspace_bytes, job_begin, job_end);
-    for (size_t job = job_begin; status == ATTN_OK && job < job_end; job++) {
-        attn_run_job(plan, problem, result, workspace, job);
+    if (status != ATTN_OK) return status;
+    struct attn_progress progress = {.job = job_begin};
+    size_t row_tiles = SIZE_MAX;
+    while (progress.job < job_end) attn_run_job(plan, problem, result, workspace, &progress, &row_tiles);
+    return ATTN_OK;
+}
+
+enum attn_status attn_run_slice(const struct attn_plan *plan, const struct attn_problem *problem,
+                                const struct attn_result *result, void *workspace, size_t workspace_bytes,
+                                struct attn_progress *progress, size_t row_tiles) {
+    if (!plan || !progress) return ATTN_ERROR_NULL;
+    enum attn_status status =
+        attn_check_run(plan, problem, result, workspace, workspace_bytes, progress->job, plan->jobs);
+    if (status == ATTN_OK && progress->tile > plan->tile_count) status = ATTN_ERROR_JOBS;
+    if (status != ATTN_OK) return status;
+    if (row_tiles == 0) row_tiles = 1;
+    while (progress->job < plan->jobs && row_tiles) {
+        attn_run_job(plan, problem, result, workspace, progress, &row_tiles);
     }
-    return status;
+    return ATTN_OK;
 }
 
 enum attn_status attn_convert(void *destination, enum attn_dtype destination_dtype, const void *source,

@@ -249,6 +249,18 @@ enum attn_status attn_run(const struct attn_plan *plan, const struct attn_proble
                           const struct attn_result *result, void *workspace, size_t workspace_bytes, size_t job_begin,
                           size_t job_end);
 
+/* How far a run has come; {0} before its first slice. */
+struct attn_progress {
+    size_t job;  /* jobs before it are done: the run is over where job = plan.jobs */
+    size_t tile; /* of that job, tiles before it are done; its state waits in the workspace */
+};
+
+/* Runs on from *progress for about `row_tiles` (one row against one tile of keys each), at least one tile, and
+ * moves *progress. Between slices the problem, its data, the result and the workspace must stay as they are. */
+enum attn_status attn_run_slice(const struct attn_plan *plan, const struct attn_problem *problem,
+                                const struct attn_result *result, void *workspace, size_t workspace_bytes,
+                                struct attn_progress *progress, size_t row_tiles);
+
 /* Attention over disjoint key ranges, as numerator [rows, value_dim], denominator [rows], row_max [rows]. */
 struct attn_partials {
     float *numerator, *denominator, *row_max;

@@ -57,11 +57,10 @@ static struct context open_job(const struct attn_plan *plan, const struct attn_p
     return c;
 }
 
-/* Copies the queries, and rows of zeros that fill the last strip; clears the rows' state; finds the job's keys. */
+/* Copies the queries, and rows of zeros that fill the last strip; clears the rows' state. */
 static void open_rows(struct context *c) {
     const struct attn_problem *problem = c->problem;
     size_t dim = problem->dim;
-    c->key_begin = problem->k_len;
     for (size_t r = 0; r < c->plan->block_rows; r++) {
         float *row = c->query_rows + r * dim;
         if (r < c->rows) {
@@ -69,16 +68,23 @@ static void open_rows(struct context *c) {
             const float *source = attn_source_row(&problem->queries, c->job.batch, head, query, dim, c->scratch);
             for (size_t i = 0; i < dim; i++) row[i] = source[i];
             c->mask_rows[r] = attn_mask_row(problem, c->job.batch, head, query);
-            c->key_begin = smaller(c->key_begin, c->mask_rows[r].key_begin);
-            c->key_end = larger(c->key_end, c->mask_rows[r].key_end);
             attn_softmax_init(&c->softmax[r]);
         } else {
             for (size_t i = 0; i < dim; i++) row[i] = 0;
         }
         for (size_t i = 0; i < c->wide; i++) c->accumulators[r * c->wide + i] = 0;
     }
+}
+
+/* The range of keys that some row may see. */
+static void find_keys(struct context *c) {
+    c->key_begin = c->problem->k_len;
+    for (size_t r = 0; r < c->rows; r++) {
+        c->key_begin = smaller(c->key_begin, c->mask_rows[r].key_begin);
+        c->key_end = larger(c->key_end, c->mask_rows[r].key_end);
+    }
     /* skipped tiles still get their zeros where a matrix is asked for */
-    if (c->result->weights || c->plan->visit_all) c->key_begin = 0, c->key_end = problem->k_len;
+    if (c->result->weights || c->plan->visit_all) c->key_begin = 0, c->key_end = c->problem->k_len;
 }
 
 static void pack(struct context *c, struct tile *tile) {
@@ -208,6 +214,12 @@ static void run_strip(struct context *c, struct tile *tile, size_t strip) {
     }
 }
 
+static void run_tile(struct context *c, size_t index) {
+    size_t key = index * ATTN_TILE_KEYS;
+    struct tile tile = {.index = index, .key = key, .count = smaller(ATTN_TILE_KEYS, c->problem->k_len - key)};
+    for (size_t strip = 0; strip < c->rows; strip += STRIP) run_strip(c, &tile, strip);
+}
+
 /* Brings a row of weights, exponentials relative to the maximum of their time, to the row's own scale. */
 static void close_weights(const struct context *c, size_t r, const struct attn_softmax_result *row) {
     float *window = window_row(c, c->result->weights, r);
@@ -255,13 +267,20 @@ static void close_row(const struct context *c, size_t r) {
 }
 
 void attn_run_job(const struct attn_plan *plan, const struct attn_problem *problem, const struct attn_result *result,
-                  void *workspace, size_t job) {
-    struct context c = open_job(plan, problem, result, workspace, job);
-    open_rows(&c);
-    for (size_t index = c.key_begin / ATTN_TILE_KEYS; index * ATTN_TILE_KEYS < c.key_end; index++) {
-        size_t key = index * ATTN_TILE_KEYS;
-        struct tile tile = {.index = index, .key = key, .count = smaller(ATTN_TILE_KEYS, problem->k_len - key)};
-        for (size_t strip = 0; strip < c.rows; strip += STRIP) run_strip(&c, &tile, strip);
+                  void *workspace, struct attn_progress *progress, size_t *row_tiles) {
+    struct context c = open_job(plan, problem, result, workspace, progress->job);
+    if (progress->tile == 0) open_rows(&c);
+    find_keys(&c);
+    size_t tile = larger(progress->tile, c.key_begin / ATTN_TILE_KEYS);
+    for (; tile * ATTN_TILE_KEYS < c.key_end; tile++) {
+        if (!*row_tiles) {
+            progress->tile = tile;
+            return;
+        }
+        run_tile(&c, tile);
+        *row_tiles -= smaller(*row_tiles, c.rows);
     }
     for (size_t r = 0; r < c.rows; r++) close_row(&c, r);
+    progress->job++;
+    progress->tile = 0;
 }
