@@ -223,12 +223,13 @@ struct attn_plan {
     size_t group_count;     /* heads / group_heads */
     size_t block_queries;   /* queries of one job */
     size_t block_count;     /* ceil(q_len / block_queries) */
-    size_t block_rows;      /* group_heads * block_queries, rounded up to whole register tiles */
+    size_t block_rows;      /* group_heads * block_queries */
     size_t tile_count;      /* ceil(k_len / ATTN_TILE_KEYS) */
+    int in_place;           /* so few queries that keys and values are read where they stand, not packed */
     int visit_all;          /* every tile is computed: scores or the maximum over all keys were asked for */
     /* workspace offsets in bytes */
-    size_t queries_offset, keys_offset, values_offset, accumulators_offset, scores_offset, scratch_offset, rows_offset;
-    size_t mask_rows_offset, tile_max_offset;
+    size_t queries_offset, keys_offset, values_offset, accumulators_offset, scores_offset, scratch_offset;
+    size_t softmax_offset, mask_rows_offset, tile_max_offset;
 };
 
 #define ATTN_TILE_KEYS 64 /* keys of one tile */

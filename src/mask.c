@@ -5,6 +5,9 @@
 #include "mask.h"
 
 #include "source.h"
+#include "vec.h"
+
+#define MINUS_INFINITY (-__builtin_inff())
 
 static int64_t query_position(const struct attn_problem *problem, size_t batch, size_t query) {
     int64_t offset = problem->query_offsets
@@ -39,48 +42,93 @@ struct attn_mask_row attn_mask_row(const struct attn_problem *problem, size_t ba
     return row;
 }
 
-/* A zero where the attention mask lets keys [key, key + count) through, its value otherwise. */
-static void add_attention_mask(float *bias, const struct attn_problem *problem, const struct attn_mask_row *row,
-                               size_t key, size_t count) {
-    const struct attn_tensor *mask = &problem->attention_mask;
-    size_t offset = attn_tensor_offset(mask, row->batch, row->head, row->query) + key * mask->column_stride;
-    for (size_t j = 0; j < count; j++, offset += mask->column_stride) {
-        if (mask->dtype == ATTN_BOOL) {
-            bias[j] = ((const uint8_t *)mask->data)[offset] ? 0.0f : -__builtin_inff();
-        } else {
-            bias[j] = attn_source_float(mask, offset);
-        }
-        /* a sparse mask's row maximum makes weights under so low a score 0 in sparse_attention_hub: so here */
-        if (problem->sparse_mask.kind != ATTN_MASK_NONE && bias[j] <= -1e38f) bias[j] = -__builtin_inff();
+static vec load_bias(const struct attn_tensor *mask, size_t offset) {
+    switch (mask->dtype) {
+    case ATTN_FLOAT16: return vec_load_float16((const uint16_t *)mask->data + offset);
+    case ATTN_BFLOAT16: return vec_load_bfloat16((const uint16_t *)mask->data + offset);
+    case ATTN_BOOL: {
+        vec attends = vec_load_bool((const uint8_t *)mask->data + offset);
+        return vec_select(attends, vec_splat(0), vec_splat(MINUS_INFINITY));
     }
+    default: return vec_load((const float *)mask->data + offset);
+    }
+}
+
+static float bias_at(const struct attn_tensor *mask, size_t offset) {
+    if (mask->dtype != ATTN_BOOL) return attn_source_float(mask, offset);
+    return ((const uint8_t *)mask->data)[offset] ? 0 : MINUS_INFINITY;
+}
+
+/* Attention mask of the tile's columns, from `offset` of the mask on. */
+static void copy_attention_mask(float *bias, const struct attn_problem *problem, size_t offset, size_t count) {
+    const struct attn_tensor *mask = &problem->attention_mask;
+    size_t j = 0;
+    if (mask->column_stride == 1) {
+        for (; j + 4 <= count; j += 4) vec_store(bias + j, load_bias(mask, offset + j));
+    }
+    for (; j < count; j++) bias[j] = bias_at(mask, offset + j * mask->column_stride);
+    if (problem->sparse_mask.kind == ATTN_MASK_NONE) return;
+    /* a sparse mask's row maximum makes weights under so low a score 0 in sparse_attention_hub: so here */
+    for (j = 0; j < count; j++) bias[j] = bias[j] <= -1e38f ? MINUS_INFINITY : bias[j];
 }
 
 static void subtract_alibi(float *bias, const struct attn_problem *problem, const struct attn_mask_row *row, size_t key,
                            size_t count) {
+    const int64_t exact = 1 << 24; /* what float32 counts without a gap */
     int64_t distance = query_position(problem, row->batch, row->query) - problem->key_offset - (int64_t)key;
     float slope = problem->alibi_slopes[row->head];
-    for (size_t j = 0; j < count; j++, distance--) {
-        if (bias[j] == -__builtin_inff()) continue; /* out, even where the product overflows */
-        bias[j] -= slope * (float)(distance < 0 ? -distance : distance);
+    size_t j = 0;
+    if (-exact < distance - ATTN_TILE_KEYS && distance < exact) {
+        vec offsets = vec_sub(vec_splat((float)distance), vec_load((const float[4]){0, 1, 2, 3}));
+        for (; j + 4 <= count; j += 4) {
+            vec offset = vec_abs(vec_sub(offsets, vec_splat((float)j))), before = vec_load(bias + j);
+            vec after = vec_sub(before, vec_mul(vec_splat(slope), offset));
+            vec_store(bias + j, vec_select(vec_equal(before, vec_splat(MINUS_INFINITY)), before, after));
+        }
+    }
+    for (; j < count; j++) {
+        int64_t offset = distance - (int64_t)j;
+        if (bias[j] == MINUS_INFINITY) continue; /* out, even where the product overflows */
+        bias[j] -= slope * (float)(offset < 0 ? -offset : offset);
     }
 }
 
-/* Describes the bias of the row in tile->bias; returns how many keys are not out. */
-static size_t describe_bias(struct attn_mask_tile *tile, const struct attn_problem *problem,
-                            const struct attn_mask_row *row, size_t key, size_t count) {
-    int whole = row->key_begin <= key && key + count <= row->key_end;
-    if (whole && !problem->attention_mask.data && !problem->alibi_slopes) return count;
-    float *bias = tile->bias_buffer;
-    for (size_t j = 0; j < ATTN_TILE_KEYS; j++) bias[j] = 0;
-    if (problem->attention_mask.data) add_attention_mask(bias, problem, row, key, count);
-    if (problem->alibi_slopes) subtract_alibi(bias, problem, row, key, count);
-    size_t allowed = 0;
-    for (size_t j = 0; j < count; j++) {
-        if (key + j < row->key_begin || key + j >= row->key_end) bias[j] = -__builtin_inff();
-        allowed += bias[j] != -__builtin_inff();
+/* Whether the bias leaves any of `count` columns in. */
+static int leaves_any(const float *bias, size_t count) {
+    size_t j = 0;
+    for (; j + 4 <= count; j += 4) {
+        if (!vec_all(vec_equal(vec_load(bias + j), vec_splat(MINUS_INFINITY)))) return 1;
     }
-    tile->bias = bias;
-    return allowed;
+    for (; j < count; j++) {
+        if (bias[j] != MINUS_INFINITY) return 1;
+    }
+    return 0;
+}
+
+/* Describes the bias of the row in tile->bias; returns whether it leaves any column in. */
+static int describe_bias(struct attn_mask_tile *tile, const struct attn_problem *problem,
+                         const struct attn_mask_row *row, size_t key, size_t count, int visit_all) {
+    const struct attn_tensor *mask = &problem->attention_mask;
+    int ranged = visit_all && (key < row->key_begin || key + count > row->key_end);
+    if (!mask->data && !problem->alibi_slopes && !ranged) return 1;
+    size_t offset = mask->data ? attn_tensor_offset(mask, row->batch, row->head, row->query) + key * mask->column_stride : 0;
+    int in_place = mask->dtype == ATTN_FLOAT32 && mask->column_stride == 1 && count % 4 == 0 && !ranged;
+    if (mask->data && in_place && !problem->alibi_slopes && problem->sparse_mask.kind == ATTN_MASK_NONE) {
+        tile->bias = (const float *)mask->data + offset;
+    } else {
+        float *bias = tile->bias_buffer;
+        if (mask->data) {
+            copy_attention_mask(bias, problem, offset, count);
+        } else {
+            for (size_t j = 0; j < count; j++) bias[j] = 0;
+        }
+        if (problem->alibi_slopes) subtract_alibi(bias, problem, row, key, count);
+        for (size_t j = 0; ranged && j < count; j++) {
+            if (key + j < row->key_begin || key + j >= row->key_end) bias[j] = MINUS_INFINITY;
+        }
+        tile->bias = bias;
+    }
+    return leaves_any(tile->bias, count);
 }
 
 /* Position in a CSR row of the first column >= key. */
@@ -95,11 +143,11 @@ static size_t lower_bound(const uint32_t *indices, size_t begin, size_t end, siz
     return begin;
 }
 
-/* Describes the sparse mask's weights of the row in tile->weight; returns how many keys it keeps. */
-static size_t describe_weight(struct attn_mask_tile *tile, const struct attn_problem *problem,
+/* Describes the sparse mask's weights of the row in tile->weight; returns whether it keeps any column. */
+static int describe_weight(struct attn_mask_tile *tile, const struct attn_problem *problem,
                               const struct attn_mask_row *row, size_t key, size_t count) {
     const struct attn_mask *mask = &problem->sparse_mask;
-    if (mask->kind == ATTN_MASK_NONE) return count;
+    if (mask->kind == ATTN_MASK_NONE) return 1;
     size_t head = row->head / (problem->heads / mask->heads), batch = mask->batch == 1 ? 0 : row->batch;
     size_t mask_row = (batch * mask->heads + head) * problem->q_len + row->query;
     float *weight = tile->weight_buffer;
@@ -121,17 +169,21 @@ static size_t describe_weight(struct attn_mask_tile *tile, const struct attn_pro
         ones += weight[j] == 1;
     }
     if (ones < count) tile->weight = weight;
-    return kept;
+    return kept > 0;
 }
 
 void attn_mask_tile(struct attn_mask_tile *tile, const struct attn_problem *problem, const struct attn_mask_row *row,
                     size_t key, size_t count, int visit_all) {
-    tile->coverage = ATTN_COVERAGE_SKIPPED;
     tile->bias = tile->weight = NULL;
-    if (!visit_all && (key + count <= row->key_begin || key >= row->key_end)) return;
-    size_t allowed = describe_bias(tile, problem, row, key, count);
-    if (!visit_all && !allowed) return;
-    size_t kept = describe_weight(tile, problem, row, key, count);
-    if (!visit_all && !kept) return;
-    tile->coverage = tile->bias || tile->weight ? ATTN_COVERAGE_PARTIAL : ATTN_COVERAGE_FULL;
+    if (visit_all) {
+        tile->begin = 0, tile->end = count;
+    } else {
+        tile->begin = row->key_begin < key ? 0 : row->key_begin - key;
+        tile->end = row->key_end < key + count ? row->key_end - key : count;
+        if (row->key_end <= key || tile->begin >= count) tile->begin = tile->end = 0;
+        if (tile->begin == tile->end) return;
+    }
+    int keeps = describe_bias(tile, problem, row, key, count, visit_all);
+    if (keeps || visit_all) keeps = describe_weight(tile, problem, row, key, count);
+    if (!keeps && !visit_all) tile->begin = tile->end = 0;
 }

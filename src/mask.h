@@ -14,28 +14,24 @@ struct attn_mask_row {
     size_t key_begin, key_end; /* the keys that causal order, window and lengths leave */
 };
 
-enum attn_coverage {
-    ATTN_COVERAGE_SKIPPED, /* no key of the tile takes part */
-    ATTN_COVERAGE_PARTIAL,
-    ATTN_COVERAGE_FULL /* every key takes part, as it is */
-};
-
-/* One row of one tile. */
+/* One row of one tile. Arrays cover the tile's columns, and are readable up to a multiple of 4 of them. */
 struct attn_mask_tile {
-    enum attn_coverage coverage;
-    const float *bias;   /* [count] to add to the scores, -infinity = out; NULL = none */
-    const float *weight; /* [count] to multiply the exponentials with, 0 = out; NULL = ones */
+    size_t begin, end;   /* columns that may take part; none: begin = end */
+    const float *bias;   /* to add to the scores, -infinity = out; NULL = none */
+    const float *weight; /* to multiply the exponentials with, 0 = out; NULL = ones */
     float bias_buffer[ATTN_TILE_KEYS], weight_buffer[ATTN_TILE_KEYS];
 };
 
 struct attn_mask_row attn_mask_row(const struct attn_problem *problem, size_t batch, size_t head, size_t query);
 
-/* Keys [key, key + count) of a row. With visit_all, skipped tiles are described too (their scores are wanted). */
+/* Keys [key, key + count) of a row. With visit_all, columns that are out are described too (their scores are wanted):
+ * as a bias of -infinity. */
 void attn_mask_tile(struct attn_mask_tile *tile, const struct attn_problem *problem, const struct attn_mask_row *row,
                     size_t key, size_t count, int visit_all);
 
-/* Whether key j of a described tile takes part. */
+/* Whether column j of a described tile takes part. */
 static inline int attn_mask_tile_keeps(const struct attn_mask_tile *tile, size_t j) {
+    if (j < tile->begin || j >= tile->end) return 0;
     return !(tile->bias && tile->bias[j] == -__builtin_inff()) && !(tile->weight && tile->weight[j] == 0);
 }
 

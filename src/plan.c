@@ -9,7 +9,9 @@
 #include "tile.h"
 
 /* Rows of a job: enough that packing a tile of keys and values is a small part of using it. */
-#define BLOCK_ROWS 256
+#define BLOCK_ROWS 264
+/* So few queries that packing takes longer than it saves. */
+#define IN_PLACE_QUERIES 8
 #define ELEMENT_BYTES 4 /* the workspace computes in 32 bits */
 
 static size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -46,7 +48,9 @@ int attn_plan_compute(struct attn_plan *plan, const struct attn_problem *problem
     if (plan->block_queries > problem->q_len) plan->block_queries = problem->q_len;
     if (plan->block_queries == 0) plan->block_queries = 1;
     plan->block_count = (problem->q_len - 1) / plan->block_queries + 1;
-    plan->block_rows = round_up(plan->group_heads * plan->block_queries, ATTN_TILE_ROWS);
+    plan->block_rows = plan->group_heads * plan->block_queries;
+    /* by the queries alone: heads that share their keys get the same bits as heads with copies of them */
+    plan->in_place = problem->q_len <= IN_PLACE_QUERIES;
     plan->tile_count = round_up(problem->k_len, ATTN_TILE_KEYS) / ATTN_TILE_KEYS;
     plan->visit_all = result->scores || problem->row_max_over == ATTN_ROW_MAX_ALLOWED;
 
@@ -58,9 +62,10 @@ int attn_plan_compute(struct attn_plan *plan, const struct attn_problem *problem
     plan->keys_offset = reserve(plan, &overflow, ATTN_TILE_KEYS, problem->dim, ELEMENT_BYTES);
     plan->values_offset = reserve(plan, &overflow, ATTN_TILE_KEYS, wide, ELEMENT_BYTES);
     plan->accumulators_offset = reserve(plan, &overflow, plan->block_rows, wide, ELEMENT_BYTES);
-    plan->scores_offset = reserve(plan, &overflow, ATTN_TILE_ROWS, ATTN_TILE_KEYS, ELEMENT_BYTES);
+    plan->scores_offset = reserve(plan, &overflow, ATTN_STRIP_ROWS, ATTN_TILE_KEYS, ELEMENT_BYTES);
     plan->scratch_offset = reserve(plan, &overflow, ATTN_PANEL, scratch, ELEMENT_BYTES);
-    plan->rows_offset = reserve(plan, &overflow, plan->block_rows, 1, sizeof(struct attn_softmax));
+    plan->softmax_offset = reserve(plan, &overflow, round_up(plan->block_rows, ATTN_SOFTMAX_ROWS) / ATTN_SOFTMAX_ROWS, 1,
+                                   sizeof(struct attn_softmax));
     plan->mask_rows_offset = reserve(plan, &overflow, plan->block_rows, 1, sizeof(struct attn_mask_row));
     plan->tile_max_offset =
         reserve(plan, &overflow, result->weights ? plan->block_rows : 0, plan->tile_count, ELEMENT_BYTES);

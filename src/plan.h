@@ -10,6 +10,9 @@
 /* Fills in the plan; 0 if the workspace's size overflows. */
 int attn_plan_compute(struct attn_plan *plan, const struct attn_problem *problem, const struct attn_result *result);
 
+/* Rows that go through a tile of keys together: whole register tiles of 4 and of 6 rows, whole softmax states. */
+#define ATTN_STRIP_ROWS 12
+
 struct attn_job {
     size_t batch;
     size_t head_begin; /* the group's query heads are head_begin .. head_begin + plan->group_heads */

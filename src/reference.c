@@ -118,8 +118,8 @@ static int dropout_keeps(const struct attn_problem *p, struct row r, size_t j) {
     const int64_t position = key_position(p, j);
     const uint32_t key[2] = {d->seed_low, d->seed_high};
     const uint32_t counter[4] = {(uint32_t)(position >> 2), (uint32_t)r.i, (uint32_t)r.h, (uint32_t)r.b};
-    uint32_t words[4];
-    attn_philox4x32(words, counter, key);
+    uint32_t words[16];
+    attn_philox4x32_four(words, counter, key);
     return (double)words[position & 3] >= floor(d->rate * 4294967296.0);
 }
 

@@ -13,6 +13,7 @@
 
 #include <stdint.h>
 
-void attn_philox4x32(uint32_t words[4], const uint32_t counter[4], const uint32_t key[2]);
+/* The words of counter, then of the three with counter[0] + 1, + 2 and + 3. */
+void attn_philox4x32_four(uint32_t words[16], const uint32_t counter[4], const uint32_t key[2]);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * run.c - one job: for each tile of keys, for each strip of ATTN_TILE_ROWS rows: scores, online softmax,
- * accumulation (Dao et al. 2022, Milakov and Gimelshein 2018). Keys and values of a tile are packed once per job,
- * and only if some row sees them. A row's result depends on the tiles' fixed grid alone, not on its neighbours.
+ * run.c - one job: for each tile of keys, for each strip of rows: scores, online softmax, accumulation (Dao et al.
+ * 2022, Milakov and Gimelshein 2018). Keys and values of a tile are packed once per job, and only if some row sees
+ * them; a few queries read them where they stand. A row's result depends on the tiles' fixed grid alone, not
+ * on its neighbours.
  */
 #include "run.h"
 
@@ -13,25 +14,36 @@
 #include "source.h"
 #include "tile.h"
 
-#define STRIP ATTN_TILE_ROWS
-#define SCORE_BLOCK 16 /* terms of a dot product summed in one go */
+#define STRIP ATTN_STRIP_ROWS
+#define SCORE_BLOCK 16 /* terms of a dot product summed in one go: large logits keep more than in one long sum */
 
 struct context {
     const struct attn_problem *problem;
     const struct attn_result *result;
     const struct attn_plan *plan;
     struct attn_job job;
-    size_t queries, rows, wide; /* queries of the job; its rows, head by head; value_dim in whole panels */
-    size_t key_begin, key_end;  /* outside them no row of the job has a key */
-    float *query_rows, *key_panels, *value_panels, *accumulators, *scores, *scratch, *tile_max;
-    struct attn_softmax *softmax;
+    size_t rows, wide;         /* rows of the job, all heads of a query side by side; value_dim in whole panels */
+    size_t key_begin, key_end; /* outside them no row of the job has a key */
+    float *query_rows, *keys, *values, *accumulators, *scores, *scratch, *tile_max;
+    struct attn_softmax *softmax; /* of four rows each */
     struct attn_mask_row *mask_rows;
 };
 
 /* The tile at hand. */
 struct tile {
     size_t index, key, count;
-    int packed, finite; /* whether the panels hold it; whether its values are all finite */
+    int placed;                     /* the rest is known */
+    const float *key_rows;          /* in place; otherwise the panels in c->keys are meant */
+    size_t key_stride;              /* of key_rows */
+    struct attn_panels values;      /* [count, wide] */
+    enum { UNKNOWN, YES, NO } finite; /* whether all values are */
+};
+
+/* The strip at hand: rows [first, first + count), and what they get of the tile. */
+struct strip {
+    size_t first, count;
+    size_t begin, end; /* columns that some row sees, begin a multiple of a panel; none: begin = end */
+    struct attn_mask_tile masks[STRIP];
 };
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -42,38 +54,45 @@ static struct context open_job(const struct attn_plan *plan, const struct attn_p
     char *base = workspace;
     struct context c = {.problem = problem, .result = result, .plan = plan};
     c.job = attn_plan_job(plan, problem, job);
-    c.queries = c.job.query_end - c.job.query_begin;
-    c.rows = plan->group_heads * c.queries;
+    c.rows = plan->group_heads * (c.job.query_end - c.job.query_begin);
     c.wide = (problem->value_dim + ATTN_PANEL - 1) / ATTN_PANEL * ATTN_PANEL;
     c.query_rows = (float *)(base + plan->queries_offset);
-    c.key_panels = (float *)(base + plan->keys_offset);
-    c.value_panels = (float *)(base + plan->values_offset);
+    c.keys = (float *)(base + plan->keys_offset);
+    c.values = (float *)(base + plan->values_offset);
     c.accumulators = (float *)(base + plan->accumulators_offset);
     c.scores = (float *)(base + plan->scores_offset);
     c.scratch = (float *)(base + plan->scratch_offset);
-    c.softmax = (struct attn_softmax *)(base + plan->rows_offset);
+    c.softmax = (struct attn_softmax *)(base + plan->softmax_offset);
     c.mask_rows = (struct attn_mask_row *)(base + plan->mask_rows_offset);
     c.tile_max = (float *)(base + plan->tile_max_offset);
     return c;
 }
 
-/* Copies the queries, and rows of zeros that fill the last strip; clears the rows' state. */
+/* One of the four rows of a softmax state. */
+struct row_state {
+    float max, sum, dropped_sum;
+};
+
+static struct row_state row_state(const struct context *c, size_t r) {
+    const struct attn_softmax *state = &c->softmax[r / ATTN_SOFTMAX_ROWS];
+    size_t i = r % ATTN_SOFTMAX_ROWS;
+    return (struct row_state){state->max[i], state->sum[i], state->dropped_sum[i]};
+}
+
+/* Copies the queries and clears the rows' state. */
 static void open_rows(struct context *c) {
     const struct attn_problem *problem = c->problem;
     size_t dim = problem->dim;
-    for (size_t r = 0; r < c->plan->block_rows; r++) {
+    for (size_t r = 0; r < c->rows; r++) {
+        size_t head = c->job.head_begin + r % c->plan->group_heads;
+        size_t query = c->job.query_begin + r / c->plan->group_heads;
+        const float *source = attn_source_row(&problem->queries, c->job.batch, head, query, dim, c->scratch);
         float *row = c->query_rows + r * dim;
-        if (r < c->rows) {
-            size_t head = c->job.head_begin + r / c->queries, query = c->job.query_begin + r % c->queries;
-            const float *source = attn_source_row(&problem->queries, c->job.batch, head, query, dim, c->scratch);
-            for (size_t i = 0; i < dim; i++) row[i] = source[i];
-            c->mask_rows[r] = attn_mask_row(problem, c->job.batch, head, query);
-            attn_softmax_init(&c->softmax[r]);
-        } else {
-            for (size_t i = 0; i < dim; i++) row[i] = 0;
-        }
-        for (size_t i = 0; i < c->wide; i++) c->accumulators[r * c->wide + i] = 0;
+        for (size_t i = 0; i < dim; i++) row[i] = source[i];
+        c->mask_rows[r] = attn_mask_row(problem, c->job.batch, head, query);
+        if (r % ATTN_SOFTMAX_ROWS == 0) attn_softmax_init(&c->softmax[r / ATTN_SOFTMAX_ROWS]);
     }
+    for (size_t i = 0; i < c->rows * c->wide; i++) c->accumulators[i] = 0;
 }
 
 /* The range of keys that some row may see. */
@@ -87,28 +106,59 @@ static void find_keys(struct context *c) {
     if (c->result->weights || c->plan->visit_all) c->key_begin = 0, c->key_end = c->problem->k_len;
 }
 
-static void pack(struct context *c, struct tile *tile) {
+static const float *key_row(const struct context *c, const struct tile *tile, size_t j, float *scratch) {
     const struct attn_problem *problem = c->problem;
-    size_t key_head = c->job.head_begin / (problem->heads / problem->key_heads);
-    size_t value_head = c->job.head_begin / (problem->heads / problem->value_heads);
+    size_t head = c->job.head_begin / (problem->heads / problem->key_heads);
+    return attn_source_row(&problem->keys, c->job.batch, head, tile->key + j, problem->dim, scratch);
+}
+
+static const float *value_row(const struct context *c, const struct tile *tile, size_t j, float *scratch) {
+    const struct attn_problem *problem = c->problem;
+    size_t head = c->job.head_begin / (problem->heads / problem->value_heads);
+    return attn_source_row(&problem->values, c->job.batch, head, tile->key + j, problem->value_dim, scratch);
+}
+
+static void pack_keys(const struct context *c, const struct tile *tile) {
+    size_t dim = c->problem->dim;
     for (size_t j = 0; j < tile->count; j += ATTN_PANEL) {
         const float *rows[ATTN_PANEL];
         for (size_t i = 0; i < ATTN_PANEL; i++) {
             /* columns beyond the tile repeat its last key; the softmax ignores them */
-            size_t key = tile->key + smaller(j + i, tile->count - 1);
-            rows[i] = attn_source_row(&problem->keys, c->job.batch, key_head, key, problem->dim,
-                                      c->scratch + i * problem->dim);
+            rows[i] = key_row(c, tile, smaller(j + i, tile->count - 1), c->scratch + i * dim);
         }
-        attn_pack_keys_f32(c->key_panels + j * problem->dim, rows, problem->dim);
+        attn_pack_columns_f32(c->keys + j * dim, rows, dim);
     }
-    float poison = 0;
-    for (size_t j = 0; j < tile->count; j++) {
-        const float *row =
-            attn_source_row(&problem->values, c->job.batch, value_head, tile->key + j, problem->value_dim, c->scratch);
-        poison += attn_pack_values_f32(c->value_panels, row, problem->value_dim, j, tile->count);
+}
+
+/* Keys and values of the tile as the kernels want them: packed, or, for a few queries, in place, where they
+ * stand as float32 in whole panels, or else row by row in the workspace. */
+static void place(const struct context *c, struct tile *tile) {
+    const struct attn_problem *problem = c->problem;
+    size_t dim = problem->dim, value_dim = problem->value_dim;
+    int in_place = c->plan->in_place;
+    tile->placed = 1;
+    if (!in_place) {
+        pack_keys(c, tile);
+    } else if (problem->keys.dtype == ATTN_FLOAT32) {
+        tile->key_rows = key_row(c, tile, 0, NULL);
+        tile->key_stride = problem->keys.row_stride;
+    } else {
+        for (size_t j = 0; j < tile->count; j++) key_row(c, tile, j, c->keys + j * dim);
+        tile->key_rows = c->keys;
+        tile->key_stride = dim;
     }
-    tile->packed = 1;
-    tile->finite = poison == 0;
+    if (in_place && problem->values.dtype == ATTN_FLOAT32 && value_dim == c->wide) {
+        const float *first = value_row(c, tile, 0, NULL);
+        tile->values = (struct attn_panels){first, problem->values.row_stride, ATTN_PANEL};
+    } else {
+        size_t row_stride = in_place ? c->wide : ATTN_PANEL;
+        size_t panel_stride = in_place ? ATTN_PANEL : tile->count * ATTN_PANEL;
+        for (size_t j = 0; j < tile->count; j++) {
+            const float *row = value_row(c, tile, j, c->scratch);
+            attn_pack_row_f32(c->values, row_stride, panel_stride, j, row, value_dim);
+        }
+        tile->values = (struct attn_panels){c->values, row_stride, panel_stride};
+    }
 }
 
 /* Where weights or scores of row r begin in `matrix`, as if its column 0 were there; NULL outside the asked rows. */
@@ -120,116 +170,146 @@ static float *window_row(const struct context *c, float *matrix, size_t r) {
     return matrix + ((row->batch * c->problem->heads + row->head) * rows + (row->query - result->row_begin)) * columns;
 }
 
-/* Copies the asked columns of one row of the tile into a row of weights or scores; NULL: zeros. */
-static void copy_window(const struct context *c, float *window, const struct tile *tile, const float *source) {
-    size_t begin = larger(tile->key, c->result->column_begin);
-    size_t end = smaller(tile->key + tile->count, c->result->column_end);
-    for (size_t j = begin; j < end; j++) window[j - c->result->column_begin] = source ? source[j - tile->key] : 0;
-}
-
-/* c->scores = queries * keys, summed in blocks: large logits keep a bit more than in one long sum. */
-static void score(struct context *c, const struct tile *tile, size_t strip) {
-    size_t dim = c->problem->dim, panels = (tile->count + ATTN_PANEL - 1) / ATTN_PANEL, x = 0;
-    do {
-        attn_tile_f32_4x8(c->scores, ATTN_TILE_KEYS, c->query_rows + strip * dim + x, dim,
-                          c->key_panels + x * ATTN_PANEL, dim * ATTN_PANEL, smaller(SCORE_BLOCK, dim - x), panels,
-                          x > 0);
-        x += SCORE_BLOCK;
-    } while (x < dim);
-}
-
-/* Scores of one row in c->scores turned into exponentials; accumulators and sums rescaled to the new maximum. */
-static void softmax_row(struct context *c, const struct tile *tile, size_t r, const struct attn_mask_tile *mask) {
-    const struct attn_problem *problem = c->problem;
-    struct attn_softmax_inputs inputs = {.scaling = problem->scaling,
-                                         .softcap = problem->softcap,
-                                         .bias = mask->bias,
-                                         .weight = mask->weight,
-                                         .max_over = problem->row_max_over,
-                                         .stage = c->result->score_stage};
-    float stage[ATTN_TILE_KEYS], dropout[ATTN_TILE_KEYS];
-    float *score_window = window_row(c, c->result->scores, r);
-    if (score_window) inputs.scores = stage;
-    if (attn_dropout_acts(&problem->dropout)) {
-        const struct attn_mask_row *row = &c->mask_rows[r];
-        uint8_t keep[ATTN_TILE_KEYS];
-        float factor = attn_dropout_factor(&problem->dropout);
-        attn_dropout_keep(problem, row->batch, row->head, row->query, tile->key, tile->count, keep);
-        for (size_t j = 0; j < tile->count; j++) dropout[j] = keep[j] ? factor : 0;
-        inputs.dropout = dropout;
+/* Copies the asked columns of one row of the tile into a row of weights or scores: columns [begin, end) of the tile
+ * from source, zeros around them. */
+static void copy_window(const struct context *c, float *window, const struct tile *tile, const float *source,
+                        size_t begin, size_t end) {
+    size_t from = larger(tile->key, c->result->column_begin);
+    size_t to = smaller(tile->key + tile->count, c->result->column_end);
+    for (size_t j = from; j < to; j++) {
+        size_t column = j - tile->key;
+        window[j - c->result->column_begin] = begin <= column && column < end ? source[column] : 0;
     }
-    int first = c->softmax[r].max == -__builtin_inff();
-    float rescale = attn_softmax_tile(&c->softmax[r], c->scores + r % STRIP * ATTN_TILE_KEYS, tile->count, &inputs);
-    if (!first && rescale != 1) attn_tile_f32_scale(c->accumulators + r * c->wide, c->wide, rescale);
-    if (score_window) copy_window(c, score_window, tile, stage);
 }
 
-/* accumulators += exponentials * values. Values that are not finite touch only the rows that keep them. */
-static void accumulate(struct context *c, const struct tile *tile, size_t strip, const struct attn_mask_tile *masks) {
+static void describe(const struct context *c, const struct tile *tile, struct strip *strip) {
+    strip->begin = tile->count, strip->end = 0;
+    for (size_t r = 0; r < strip->count; r++) {
+        struct attn_mask_tile *mask = &strip->masks[r];
+        attn_mask_tile(mask, c->problem, &c->mask_rows[strip->first + r], tile->key, tile->count, c->plan->visit_all);
+        if (mask->begin == mask->end) continue;
+        strip->begin = smaller(strip->begin, mask->begin / ATTN_PANEL * ATTN_PANEL);
+        strip->end = larger(strip->end, mask->end);
+    }
+    if (strip->end == 0) strip->begin = 0;
+}
+
+/* c->scores = queries * keys */
+static void score(const struct context *c, const struct tile *tile, const struct strip *strip) {
+    size_t dim = c->problem->dim, count = strip->end - strip->begin;
+    const float *queries = c->query_rows + strip->first * dim;
+    float *scores = c->scores + strip->begin;
+    if (c->plan->in_place) {
+        const float *keys = tile->key_rows + strip->begin * tile->key_stride;
+        attn_tile_f32_dot(scores, ATTN_TILE_KEYS, queries, dim, strip->count, keys, tile->key_stride, count, dim);
+    } else {
+        struct attn_panels keys = {c->keys + strip->begin * dim, ATTN_PANEL, dim * ATTN_PANEL};
+        attn_tile_f32_multiply(scores, ATTN_TILE_KEYS, NULL, queries, dim, strip->count, keys,
+                               (count + ATTN_PANEL - 1) / ATTN_PANEL, dim, SCORE_BLOCK);
+    }
+}
+
+/* Scores turned into what multiplies the values; rescale receives the factors of the rows' accumulators. */
+static void apply_softmax(const struct context *c, const struct tile *tile, const struct strip *strip,
+                          float *rescale) {
+    const struct attn_problem *problem = c->problem;
+    struct attn_softmax_tile shared = {.begin = strip->begin,
+                                       .end = strip->end,
+                                       .scaling = problem->scaling,
+                                       .softcap = problem->softcap,
+                                       .max_over = problem->row_max_over,
+                                       .stage = c->result->score_stage};
+    for (size_t r = 0; r < strip->count; r += ATTN_SOFTMAX_ROWS) {
+        float stage[ATTN_SOFTMAX_ROWS][ATTN_TILE_KEYS], dropout[ATTN_SOFTMAX_ROWS][ATTN_TILE_KEYS];
+        struct attn_softmax_row rows[ATTN_SOFTMAX_ROWS];
+        size_t count = smaller(ATTN_SOFTMAX_ROWS, strip->count - r);
+        for (size_t i = 0; i < count; i++) {
+            const struct attn_mask_tile *mask = &strip->masks[r + i];
+            const struct attn_mask_row *row = &c->mask_rows[strip->first + r + i];
+            rows[i] = (struct attn_softmax_row){mask->begin, mask->end, mask->bias, mask->weight, NULL, NULL};
+            if (window_row(c, c->result->scores, strip->first + r + i)) rows[i].scores = stage[i];
+            if (attn_dropout_acts(&problem->dropout)) {
+                attn_dropout_factors(problem, row->batch, row->head, row->query, tile->key, tile->count, dropout[i]);
+                rows[i].dropout = dropout[i];
+            }
+        }
+        attn_softmax_advance(&c->softmax[(strip->first + r) / ATTN_SOFTMAX_ROWS], c->scores + r * ATTN_TILE_KEYS,
+                             &shared, rows, count, rescale + r);
+        for (size_t i = 0; i < count; i++) {
+            float *window = window_row(c, c->result->scores, strip->first + r + i);
+            if (window) copy_window(c, window, tile, stage[i], strip->begin, strip->end);
+        }
+    }
+}
+
+static int is_full(const struct strip *strip, size_t r) {
+    const struct attn_mask_tile *mask = &strip->masks[r];
+    return mask->begin <= strip->begin && strip->end <= mask->end && !mask->bias && !mask->weight;
+}
+
+/* accumulators = rescale * accumulators + exponentials * values. Values that are not finite touch only the rows that
+ * keep them. */
+static void accumulate(const struct context *c, struct tile *tile, const struct strip *strip, const float *rescale) {
+    size_t panels = c->wide / ATTN_PANEL, depth = strip->end - strip->begin;
+    float *accumulators = c->accumulators + strip->first * c->wide;
+    const float *scores = c->scores + strip->begin;
+    struct attn_panels values = tile->values;
+    values.data += strip->begin * values.row_stride;
     int careful = 0;
-    for (size_t r = 0; r < STRIP; r++) careful |= !tile->finite && masks[r].coverage != ATTN_COVERAGE_FULL;
-    float *accumulators = c->accumulators + strip * c->wide;
-    if (!careful) {
-        attn_tile_f32_4x8(accumulators, c->wide, c->scores, ATTN_TILE_KEYS, c->value_panels, tile->count * ATTN_PANEL,
-                          tile->count, c->wide / ATTN_PANEL, 1);
+    for (size_t r = 0; r < strip->count; r++) careful |= !is_full(strip, r);
+    if (careful && tile->finite == UNKNOWN) {
+        tile->finite = attn_tile_f32_is_finite(tile->values, panels, tile->count) ? YES : NO;
+    }
+    if (!careful || tile->finite == YES) {
+        attn_tile_f32_multiply(accumulators, c->wide, rescale, scores, ATTN_TILE_KEYS, strip->count, values, panels,
+                               depth, ATTN_TILE_KEYS);
         return;
     }
-    for (size_t r = 0; r < STRIP && strip + r < c->rows; r++) {
-        if (masks[r].coverage == ATTN_COVERAGE_SKIPPED) continue;
+    for (size_t r = 0; r < strip->count; r++) {
         uint8_t keep[ATTN_TILE_KEYS];
-        for (size_t j = 0; j < tile->count; j++) keep[j] = (uint8_t)attn_mask_tile_keeps(&masks[r], j);
-        attn_tile_f32_1x8_kept(accumulators + r * c->wide, c->scores + r * ATTN_TILE_KEYS, keep, c->value_panels,
-                               tile->count, c->wide / ATTN_PANEL);
+        for (size_t j = 0; j < depth; j++) keep[j] = (uint8_t)attn_mask_tile_keeps(&strip->masks[r], strip->begin + j);
+        attn_tile_f32_multiply_kept(accumulators + r * c->wide, rescale[r], scores + r * ATTN_TILE_KEYS, keep, values,
+                                    panels, depth);
     }
 }
 
 /* One strip of rows against one tile of keys. */
-static void run_strip(struct context *c, struct tile *tile, size_t strip) {
-    const struct attn_problem *problem = c->problem;
-    struct attn_mask_tile masks[STRIP];
-    int skipped = 1;
-    for (size_t r = 0; r < STRIP; r++) {
-        masks[r].coverage = ATTN_COVERAGE_SKIPPED;
-        if (strip + r >= c->rows) continue;
-        attn_mask_tile(&masks[r], problem, &c->mask_rows[strip + r], tile->key, tile->count, c->plan->visit_all);
-        skipped &= masks[r].coverage == ATTN_COVERAGE_SKIPPED;
-    }
-    if (!skipped) {
-        if (!tile->packed) pack(c, tile);
-        score(c, tile, strip);
-        for (size_t r = 0; r < STRIP; r++) {
-            if (masks[r].coverage == ATTN_COVERAGE_SKIPPED) {
-                for (size_t j = 0; j < ATTN_TILE_KEYS; j++) c->scores[r * ATTN_TILE_KEYS + j] = 0;
-            } else {
-                softmax_row(c, tile, strip + r, &masks[r]);
-            }
-        }
-        accumulate(c, tile, strip, masks);
+static void run_strip(const struct context *c, struct tile *tile, size_t first) {
+    struct strip strip;
+    strip.first = first, strip.count = smaller(STRIP, c->rows - first);
+    describe(c, tile, &strip);
+    if (strip.begin < strip.end) {
+        float rescale[STRIP];
+        if (!tile->placed) place(c, tile);
+        score(c, tile, &strip);
+        apply_softmax(c, tile, &strip, rescale);
+        accumulate(c, tile, &strip, rescale);
     }
     if (!c->result->weights) return;
-    for (size_t r = 0; r < STRIP && strip + r < c->rows; r++) {
-        float *window = window_row(c, c->result->weights, strip + r);
-        if (window) copy_window(c, window, tile, skipped ? NULL : c->scores + r * ATTN_TILE_KEYS);
-        c->tile_max[(strip + r) * c->plan->tile_count + tile->index] = c->softmax[strip + r].max;
+    for (size_t r = 0; r < strip.count; r++) {
+        float *window = window_row(c, c->result->weights, first + r);
+        if (window) copy_window(c, window, tile, c->scores + r * ATTN_TILE_KEYS, strip.begin, strip.end);
+        c->tile_max[(first + r) * c->plan->tile_count + tile->index] = row_state(c, first + r).max;
     }
 }
 
-static void run_tile(struct context *c, size_t index) {
+static void run_tile(const struct context *c, size_t index) {
     size_t key = index * ATTN_TILE_KEYS;
     struct tile tile = {.index = index, .key = key, .count = smaller(ATTN_TILE_KEYS, c->problem->k_len - key)};
-    for (size_t strip = 0; strip < c->rows; strip += STRIP) run_strip(c, &tile, strip);
+    for (size_t first = 0; first < c->rows; first += STRIP) run_strip(c, &tile, first);
 }
 
 /* Brings a row of weights, exponentials relative to the maximum of their time, to the row's own scale. */
 static void close_weights(const struct context *c, size_t r, const struct attn_softmax_result *row) {
     float *window = window_row(c, c->result->weights, r);
     if (!window) return;
+    float max = row_state(c, r).max;
     size_t begin = c->result->column_begin, end = c->result->column_end;
     for (size_t j = begin, next; j < end; j = next) {
         size_t tile = j / ATTN_TILE_KEYS;
         float tile_max = c->tile_max[r * c->plan->tile_count + tile];
         struct attn_softmax_result closed = *row;
-        if (tile_max != c->softmax[r].max) closed.scale *= attn_exp(tile_max - c->softmax[r].max);
+        if (tile_max != max) closed.scale *= attn_exp(tile_max - max);
         next = smaller((tile + 1) * ATTN_TILE_KEYS, end);
         attn_softmax_normalize(window + (j - begin), window + (j - begin), next - j, &closed);
     }
@@ -240,16 +320,16 @@ static void close_row(const struct context *c, size_t r) {
     const struct attn_problem *problem = c->problem;
     const struct attn_result *result = c->result;
     const struct attn_mask_row *place = &c->mask_rows[r];
-    const struct attn_softmax *state = &c->softmax[r];
+    struct row_state state = row_state(c, r);
     const float *accumulator = c->accumulators + r * c->wide;
     size_t value_dim = problem->value_dim;
     size_t row = (place->batch * problem->heads + place->head) * problem->q_len + place->query;
     float denominator =
-        problem->dropout.placement == ATTN_DROPOUT_BEFORE_NORMALIZATION ? state->dropped_sum : state->sum;
+        problem->dropout.placement == ATTN_DROPOUT_BEFORE_NORMALIZATION ? state.dropped_sum : state.sum;
     struct attn_softmax_result closed = attn_softmax_finish(
-        state->max, state->sum, denominator, problem->sinks ? &problem->sinks[place->head] : NULL, problem->empty_rows);
+        state.max, state.sum, denominator, problem->sinks ? &problem->sinks[place->head] : NULL, problem->empty_rows);
     if (result->log_sum_exp) result->log_sum_exp[row] = closed.log_sum_exp;
-    if (result->row_max) result->row_max[row] = state->max;
+    if (result->row_max) result->row_max[row] = state.max;
     if (result->denominator) result->denominator[row] = denominator;
     if (result->numerator) {
         for (size_t x = 0; x < value_dim; x++) result->numerator[row * value_dim + x] = accumulator[x];
@@ -261,7 +341,7 @@ static void close_row(const struct context *c, size_t r) {
     }
     if (result->weights) close_weights(c, r, &closed);
     if (result->dropout_mask) {
-        attn_dropout_keep(problem, place->batch, place->head, place->query, 0, problem->k_len,
+        attn_dropout_keep(problem, place->batch, place->head, place->query,
                           result->dropout_mask + row * problem->k_len);
     }
 }

@@ -1,49 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * softmax.c - see softmax.h. Two passes over a row of a tile: scores to logits and their maximum, then
- * logits to exponentials and their sums.
+ * softmax.c - see softmax.h. Two passes over each row of a tile, scores to logits and their maximum, then logits to
+ * exponentials and their sums; between and after them, the four rows' state in vectors of four.
  */
 #include "softmax.h"
 
-#include "vec.h"
+#include "vec_math.h"
 
 #define MINUS_INFINITY (-__builtin_inff())
 
-/* e^x, x <= 0. Cody-Waite reduction x = n ln 2 + r, then 1 + r P(r) with a minimax P of degree 5. Rounding to the
- * nearest n is an addition of 1.5 * 2^23, which leaves n in the low bits. */
-static inline vec exp_vec(vec x) {
-    const float magic = 12582912.0f;
-    vec y = vec_madd(x, vec_splat(0x1.715476p+0f), vec_splat(magic));
-    vec n = vec_sub(y, vec_splat(magic));
-    vec r = vec_madd(n, vec_splat(-0x1.62e4p-1f), x);
-    r = vec_madd(n, vec_splat(-0x1.7f7d1cp-20f), r);
-    vec p = vec_splat(0.001381459878757596f);
-    p = vec_madd(p, r, vec_splat(0.008368716575205326f));
-    p = vec_madd(p, r, vec_splat(0.04166838899254799f));
-    p = vec_madd(p, r, vec_splat(0.1666652113199234f));
-    p = vec_madd(p, r, vec_splat(0.4999999403953552f));
-    p = vec_madd(p, r, vec_splat(1.0f));
-    /* results below 2^-126 are subnormal: 2^n comes in two factors, and the last multiplication rounds */
-    vec scale = vec_exponent(vec_add(y, vec_splat(64.0f)));
-    vec e = vec_mul(vec_madd(vec_mul(r, scale), p, scale), vec_splat(0x1p-64f));
-    return vec_select(vec_less(x, vec_splat(-104.0f)), vec_splat(0.0f), e);
-}
-
-float attn_exp(float x) { return vec_first(exp_vec(vec_splat(x))); }
-
-/* tanh: x + x^3 P(x^2) near 0, (1 - e^-2|x|) / (1 + e^-2|x|) elsewhere. */
-static inline vec tanh_vec(vec x) {
-    vec z = vec_mul(x, x);
-    vec p = vec_splat(-0.005704984068870544f);
-    p = vec_madd(p, z, vec_splat(0.0206390842795372f));
-    p = vec_madd(p, z, vec_splat(-0.05373971536755562f));
-    p = vec_madd(p, z, vec_splat(0.13331441581249237f));
-    p = vec_madd(p, z, vec_splat(-0.3333328068256378f));
-    vec near = vec_madd(vec_mul(p, z), x, x);
-    vec magnitude = vec_abs(x);
-    vec e = exp_vec(vec_mul(magnitude, vec_splat(-2.0f)));
-    vec far = vec_div(vec_sub(vec_splat(1.0f), e), vec_add(vec_splat(1.0f), e));
-    return vec_select(vec_less(magnitude, vec_splat(0.625f)), near, vec_copysign(far, x));
+float attn_exp(float x) {
+    struct vec_exp_constants constants = vec_exp_constants();
+    return vec_first(vec_exp(vec_splat(x), &constants));
 }
 
 /* ln x in double, for x >= 0 that came from a float: x = m 2^n, ln m = 2 artanh((m - 1) / (m + 1)). */
@@ -62,16 +30,18 @@ static double log_double(double x) {
     return n * 0.6931471805599453 + 2 * s * series;
 }
 
-void attn_softmax_init(struct attn_softmax *row) {
-    row->max = MINUS_INFINITY;
-    row->sum = row->dropped_sum = 0;
+void attn_softmax_init(struct attn_softmax *state) {
+    vec_store(state->max, vec_splat(MINUS_INFINITY));
+    vec_store(state->sum, vec_splat(0));
+    vec_store(state->dropped_sum, vec_splat(0));
 }
 
-/* Lanes at or beyond `count` of the vector that starts at column j take no part. */
-static inline vec take_out_tail(vec logit, size_t j, size_t count) {
-    if (j + 4 <= count) return logit;
-    vec lane = vec_load((const float[4]){0, 1, 2, 3});
-    return vec_select(vec_less(lane, vec_splat((float)(count - j))), logit, vec_splat(MINUS_INFINITY));
+/* Lanes of the vector at column j that are outside the row's columns take no part. */
+static inline vec take_out(vec logit, size_t j, const struct attn_softmax_row *row) {
+    if (row->begin <= j && j + 4 <= row->end) return logit;
+    vec column = vec_add(vec_splat((float)j), vec_load((const float[4]){0, 1, 2, 3}));
+    logit = vec_select(vec_less(column, vec_splat((float)row->begin)), vec_splat(MINUS_INFINITY), logit);
+    return vec_select(vec_less(column, vec_splat((float)row->end)), logit, vec_splat(MINUS_INFINITY));
 }
 
 /* What rounding took from sum = a + b (Knuth's two-sum). A bias that swamps the scores, as finfo.min does, keeps
@@ -82,66 +52,123 @@ static inline vec lost_in_sum(vec a, vec b, vec sum) {
     return vec_select(vec_less(vec_abs(lost), vec_splat(0x1p-6f)), lost, vec_splat(0));
 }
 
-/* Scores to logits, in place, and what rounding took from them, where there is a bias; returns their maximum.
- * `plain` is a constant at each call. */
-static inline float logits(float *scores, float *lost, size_t count, const struct attn_softmax_inputs *in, int plain) {
-    const vec out = vec_splat(MINUS_INFINITY), scaling = vec_splat(in->scaling);
+/* Scores to logits, in place; returns the maxima of the four lanes. */
+static vec plain_logits(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
+    const vec scaling = vec_constant(tile->scaling);
+    vec max = vec_splat(MINUS_INFINITY);
+    for (size_t j = tile->begin; j < tile->end; j += 4) {
+        vec s = take_out(vec_mul(vec_load(scores + j), scaling), j, row);
+        max = vec_max(max, s);
+        vec_store(scores + j, s);
+    }
+    return max;
+}
+
+/* The same for rows with more to them; `lost` receives what rounding took from the biased ones. */
+static vec masked_logits(float *scores, float *lost, const struct attn_softmax_tile *tile,
+                         const struct attn_softmax_row *row, const struct vec_exp_constants *constants) {
+    const vec out = vec_constant(MINUS_INFINITY), scaling = vec_constant(tile->scaling);
+    const vec softcap = vec_constant(tile->softcap);
     vec max = out;
-    for (size_t j = 0; j < count; j += 4) {
+    for (size_t j = tile->begin; j < tile->end; j += 4) {
         vec s = vec_mul(vec_load(scores + j), scaling);
-        if (!plain) {
-            if (in->scores && in->stage == ATTN_SCORES_RAW) vec_store(in->scores + j, s);
-            if (in->softcap != 0) {
-                s = vec_mul(tanh_vec(vec_div(s, vec_splat(in->softcap))), vec_splat(in->softcap));
-            }
-            if (in->scores && in->stage == ATTN_SCORES_SOFTCAPPED) vec_store(in->scores + j, s);
-            if (in->bias) {
-                vec bias = vec_load(in->bias + j), sum = vec_add(s, bias);
-                vec_store(lost + j, lost_in_sum(s, bias, sum));
-                s = vec_select(vec_equal(bias, out), out, sum);
-            }
-            if (in->scores && in->stage == ATTN_SCORES_BIASED) vec_store(in->scores + j, s);
-            s = take_out_tail(s, j, count);
-            if (in->weight) {
-                if (in->max_over == ATTN_ROW_MAX_ALLOWED) max = vec_max(max, s);
-                s = vec_select(vec_equal(vec_load(in->weight + j), vec_splat(0)), out, s);
-            }
-        } else {
-            s = take_out_tail(s, j, count);
+        if (row->scores && tile->stage == ATTN_SCORES_RAW) vec_store(row->scores + j, s);
+        if (tile->softcap != 0) s = vec_mul(vec_tanh(vec_div(s, softcap), constants), softcap);
+        if (row->scores && tile->stage == ATTN_SCORES_SOFTCAPPED) vec_store(row->scores + j, s);
+        if (row->bias) {
+            vec bias = vec_load(row->bias + j), sum = vec_add(s, bias);
+            vec_store(lost + j, lost_in_sum(s, bias, sum));
+            s = vec_select(vec_equal(bias, out), out, sum);
+        }
+        if (row->scores && tile->stage == ATTN_SCORES_BIASED) vec_store(row->scores + j, s);
+        s = take_out(s, j, row);
+        if (row->weight) {
+            if (tile->max_over == ATTN_ROW_MAX_ALLOWED) max = vec_max(max, s);
+            s = vec_select(vec_equal(vec_load(row->weight + j), vec_splat(0)), out, s);
         }
         max = vec_max(max, s);
         vec_store(scores + j, s);
     }
-    return vec_max_lane(max);
+    return max;
 }
 
-float attn_softmax_tile(struct attn_softmax *row, float *scores, size_t count,
-                        const struct attn_softmax_inputs *inputs) {
-    int plain = !inputs->bias && !inputs->weight && !inputs->scores && inputs->softcap == 0;
-    float lost[ATTN_TILE_KEYS];
-    float tile_max = plain ? logits(scores, lost, count, inputs, 1) : logits(scores, lost, count, inputs, 0);
-    float old_max = row->max, new_max = old_max < tile_max ? tile_max : old_max;
-    float rescale = new_max == old_max ? 1.0f : attn_exp(old_max - new_max);
-
-    /* a row without a key yet has no maximum to subtract */
-    vec shift = vec_splat(new_max == MINUS_INFINITY ? 0.0f : new_max), sum = vec_splat(0), dropped_sum = vec_splat(0);
-    for (size_t j = 0; j < count; j += 4) {
-        vec x = vec_sub(vec_load(scores + j), shift);
-        if (inputs->bias) x = vec_add(x, vec_load(lost + j));
-        vec e = exp_vec(x);
-        /* beyond `count` the weights are whatever lies there: those lanes stay 0 */
-        if (inputs->weight) e = vec_select(vec_equal(e, vec_splat(0)), e, vec_mul(e, vec_load(inputs->weight + j)));
+/* Logits to exponentials, in place; returns the sums of the four lanes. */
+static vec plain_exponentials(float *scores, vec shift, const struct attn_softmax_tile *tile,
+                              const struct vec_exp_constants *constants) {
+    vec sum = vec_splat(0);
+    for (size_t j = tile->begin; j < tile->end; j += 4) {
+        vec e = vec_exp(vec_sub(vec_load(scores + j), shift), constants);
         sum = vec_add(sum, e);
-        if (inputs->dropout) {
-            e = vec_select(vec_equal(e, vec_splat(0)), e, vec_mul(e, vec_load(inputs->dropout + j)));
-            dropped_sum = vec_add(dropped_sum, e);
+        vec_store(scores + j, e);
+    }
+    return sum;
+}
+
+/* The same for rows with more to them: also the sums of what dropout left. */
+static vec masked_exponentials(float *scores, const float *lost, vec shift, vec *dropped_sum,
+                               const struct attn_softmax_tile *tile, const struct attn_softmax_row *row,
+                               const struct vec_exp_constants *constants) {
+    const vec zero = vec_splat(0);
+    vec sum = zero, dropped = zero;
+    for (size_t j = tile->begin; j < tile->end; j += 4) {
+        vec x = vec_sub(vec_load(scores + j), shift);
+        if (row->bias) x = vec_add(x, vec_load(lost + j));
+        vec e = vec_exp(x, constants);
+        /* outside the row's columns the factors are whatever lies there: those lanes stay 0 */
+        if (row->weight) e = vec_select(vec_equal(e, zero), e, vec_mul(e, vec_load(row->weight + j)));
+        sum = vec_add(sum, e);
+        if (row->dropout) {
+            e = vec_select(vec_equal(e, zero), e, vec_mul(e, vec_load(row->dropout + j)));
+            dropped = vec_add(dropped, e);
         }
         vec_store(scores + j, e);
     }
-    row->max = new_max;
-    row->sum = row->sum * rescale + vec_sum(sum);
-    row->dropped_sum = row->dropped_sum * rescale + vec_sum(inputs->dropout ? dropped_sum : sum);
-    return rescale;
+    *dropped_sum = row->dropout ? dropped : sum;
+    return sum;
+}
+
+void attn_softmax_advance(struct attn_softmax *state, float *scores, const struct attn_softmax_tile *tile,
+                          const struct attn_softmax_row *rows, size_t count, float *rescale) {
+    const struct vec_exp_constants constants = vec_exp_constants();
+    const vec none = vec_splat(MINUS_INFINITY), zero = vec_splat(0);
+    float lost[ATTN_SOFTMAX_ROWS][ATTN_TILE_KEYS];
+    int plain[ATTN_SOFTMAX_ROWS];
+    vec maxima[ATTN_SOFTMAX_ROWS], sums[ATTN_SOFTMAX_ROWS], dropped_sums[ATTN_SOFTMAX_ROWS];
+
+    for (size_t r = 0; r < ATTN_SOFTMAX_ROWS; r++) {
+        const struct attn_softmax_row *row = &rows[r];
+        maxima[r] = none;
+        if (r >= count) continue;
+        plain[r] = !row->bias && !row->weight && !row->dropout && !row->scores && tile->softcap == 0;
+        float *row_scores = scores + r * ATTN_TILE_KEYS;
+        maxima[r] = plain[r] ? plain_logits(row_scores, tile, row)
+                             : masked_logits(row_scores, lost[r], tile, row, &constants);
+    }
+    vec_transpose(maxima);
+    vec tile_max = vec_max(vec_max(maxima[0], maxima[2]), vec_max(maxima[1], maxima[3]));
+    /* a maximum of -0 becomes +0, whichever of them came first */
+    vec old_max = vec_load(state->max), new_max = vec_add(vec_max(old_max, tile_max), zero);
+    vec factor = vec_exp(vec_sub(old_max, new_max), &constants);
+    factor = vec_select(vec_equal(old_max, new_max), vec_splat(1), factor);
+    /* a row without a key yet has no maximum to subtract */
+    float shift[ATTN_SOFTMAX_ROWS];
+    vec_store(shift, vec_select(vec_equal(new_max, none), zero, new_max));
+
+    for (size_t r = 0; r < ATTN_SOFTMAX_ROWS; r++) {
+        sums[r] = dropped_sums[r] = zero;
+        if (r >= count) continue;
+        float *row_scores = scores + r * ATTN_TILE_KEYS;
+        if (plain[r]) {
+            sums[r] = dropped_sums[r] = plain_exponentials(row_scores, vec_splat(shift[r]), tile, &constants);
+        } else {
+            sums[r] = masked_exponentials(row_scores, lost[r], vec_splat(shift[r]), &dropped_sums[r], tile, &rows[r],
+                                          &constants);
+        }
+    }
+    vec_store(state->max, new_max);
+    vec_store(state->sum, vec_add(vec_mul(vec_load(state->sum), factor), vec_sum_each(sums)));
+    vec_store(state->dropped_sum, vec_add(vec_mul(vec_load(state->dropped_sum), factor), vec_sum_each(dropped_sums)));
+    vec_store(rescale, factor);
 }
 
 struct attn_softmax_result attn_softmax_finish(float max, float sum, float denominator, const float *sink,

@@ -1,29 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * softmax.h - the online softmax of one row (Milakov and Gimelshein 2018): running maximum, sums relative to
- * it, and what a row that keeps nothing means. Also the exponential, tanh and logarithm it is built on.
+ * softmax.h - the online softmax (Milakov and Gimelshein 2018): running maximum, sums relative to it, and what a row
+ * that keeps nothing means. Rows go four by four, so that what a row ends with is vector work too.
  */
 #ifndef ATTN_SOFTMAX_H
 #define ATTN_SOFTMAX_H
 
 #include "attn.h"
 
-/* State of one row over the tiles seen so far. */
+#define ATTN_SOFTMAX_ROWS 4
+
+/* State of four rows over the tiles seen so far. */
 struct attn_softmax {
-    float max;         /* what the exponentials are relative to; -infinity: no key yet */
-    float sum;         /* of e * w */
-    float dropped_sum; /* of e * w * dropout factor; = sum without dropout */
+    float max[ATTN_SOFTMAX_ROWS];         /* what the exponentials are relative to; -infinity: no key yet */
+    float sum[ATTN_SOFTMAX_ROWS];         /* of e * w */
+    float dropped_sum[ATTN_SOFTMAX_ROWS]; /* of e * w * dropout factor; = sum without dropout */
 };
 
-/* What one row of one tile gets besides its dot products. Each array covers the tile, readable up to a
- * multiple of 4 entries. */
-struct attn_softmax_inputs {
+/* What one row of a tile gets besides its dot products. Each array covers the tile. */
+struct attn_softmax_row {
+    size_t begin, end;    /* columns that take part at all */
+    const float *bias;    /* added to the scores; -infinity takes the key out; NULL: none */
+    const float *weight;  /* multiplies the exponentials; 0 takes the key out; NULL: ones */
+    const float *dropout; /* multiplies what multiplies the values; NULL: ones */
+    float *scores;        /* receives the scores of the wanted stage; NULL: none */
+};
+
+/* What all rows of a tile share. */
+struct attn_softmax_tile {
+    size_t begin, end;          /* the columns computed, begin a multiple of 4; all others are left alone */
     float scaling, softcap;     /* softcap 0 = off */
-    const float *bias;          /* added to the scores; -infinity takes the key out; NULL: none */
-    const float *weight;        /* multiplies the exponentials; 0 takes the key out; NULL: ones */
-    const float *dropout;       /* multiplies what multiplies the values; NULL: ones */
     enum attn_row_max max_over; /* keys of weight 0 count for the maximum (ALLOWED) or not (KEPT) */
-    float *scores;              /* receives the scores of `stage`; NULL: none */
     enum attn_score_stage stage;
 };
 
@@ -35,12 +42,13 @@ struct attn_softmax_result {
     float fill;
 };
 
-void attn_softmax_init(struct attn_softmax *row);
+void attn_softmax_init(struct attn_softmax *state);
 
-/* Turns `count` dot products in `scores` (in place, up to a multiple of 4) into what multiplies the values and
- * advances the row. Returns the factor by which earlier sums and accumulators of the row must be scaled. */
-float attn_softmax_tile(struct attn_softmax *row, float *scores, size_t count,
-                        const struct attn_softmax_inputs *inputs);
+/* Turns the dot products in `scores` [count, ATTN_TILE_KEYS] of up to four rows, in place and up to a multiple of 4
+ * columns, into what multiplies the values, and advances their state. Earlier sums of row r of accumulators must be
+ * multiplied by rescale[r]. */
+void attn_softmax_advance(struct attn_softmax *state, float *scores, const struct attn_softmax_tile *tile,
+                          const struct attn_softmax_row *rows, size_t count, float *rescale);
 
 /* Closes a row: `sum` goes into log_sum_exp, `denominator` (which dropout may have thinned) divides; sink: its
  * logit, or NULL. */
@@ -51,7 +59,7 @@ struct attn_softmax_result attn_softmax_finish(float max, float sum, float denom
 void attn_softmax_normalize(float *attention, const float *numerator, size_t count,
                             const struct attn_softmax_result *row);
 
-/* e^x for x <= 0: relative error <= 1.1e-7 down to -87.3, subnormal and then 0 below; NaN stays NaN. */
+/* e^x for x <= 0, as the rows' exponentials are computed. */
 float attn_exp(float x);
 
 #endif

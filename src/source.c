@@ -4,6 +4,8 @@
  */
 #include "source.h"
 
+#include "vec.h"
+
 union float_bits {
     float value;
     uint32_t bits;
@@ -56,10 +58,13 @@ static inline uint16_t narrow_float16(float value) {
 
 static void widen(float *destination, const void *source, enum attn_dtype dtype, size_t count) {
     const uint16_t *half = source;
+    size_t i = 0;
     if (dtype == ATTN_FLOAT16) {
-        for (size_t i = 0; i < count; i++) destination[i] = widen_float16(half[i]);
+        for (; i + 4 <= count; i += 4) vec_store(destination + i, vec_load_float16(half + i));
+        for (; i < count; i++) destination[i] = widen_float16(half[i]);
     } else {
-        for (size_t i = 0; i < count; i++) destination[i] = widen_bfloat16(half[i]);
+        for (; i + 4 <= count; i += 4) vec_store(destination + i, vec_load_bfloat16(half + i));
+        for (; i < count; i++) destination[i] = widen_bfloat16(half[i]);
     }
 }
 

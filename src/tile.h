@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tile.h - the kernels. A tile is dense arithmetic on packed panels; which keys take part was decided before.
- *
- * A panel holds 8 columns of a matrix with `depth` rows: element (row, column) at row * 8 + column. Keys are
- * packed transposed (rows = dim, columns = keys), values as they are (rows = keys, columns = value_dim), so one
- * multiplication kernel serves QK^T and PV.
+ * tile.h - the kernels: dense arithmetic on a few rows of queries and a tile of keys and values. Which keys take
+ * part was decided before.
  */
 #ifndef ATTN_TILE_H
 #define ATTN_TILE_H
@@ -12,27 +9,39 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ATTN_TILE_ROWS 4 /* query rows of the register tile */
-#define ATTN_PANEL 8     /* columns of a panel */
+#define ATTN_PANEL 8 /* columns of a panel */
 
-/* C [4, panels * 8] = A [4, depth] * B (accumulate: C += ...). Each element sums over depth in ascending order, from
- * zero: a sum over several calls is a sum of blocks, which loses less than one long sum. Strides in elements,
- * b_stride from panel to panel. */
-void attn_tile_f32_4x8(float *c, size_t c_stride, const float *a, size_t a_stride, const float *b, size_t b_stride,
-                       size_t depth, size_t panels, int accumulate);
+/* A matrix in panels of 8 columns: element (row, column) at (column / 8) * panel_stride + row * row_stride +
+ * column % 8. Packed panels are contiguous (row_stride = 8); a matrix in place has panel_stride = 8. */
+struct attn_panels {
+    const float *data;
+    size_t row_stride, panel_stride;
+};
 
-/* One row of the same, C += A * B, over the rows k of B with keep[k] alone: what is not kept is never multiplied,
- * not even by 0. Same bits as attn_tile_f32_4x8 where the rest is finite. */
-void attn_tile_f32_1x8_kept(float *c, const float *a, const uint8_t *keep, const float *b, size_t depth, size_t panels);
+/* C [rows, panels * 8] = A [rows, depth] * B, or where rescale is not NULL C = rescale[row] * C + A * B. Each element
+ * is a sum of sums of `block` products in ascending order: blocks lose less than one long sum. An element's bits do
+ * not depend on rows and panels. Strides in elements. */
+void attn_tile_f32_multiply(float *c, size_t c_stride, const float *rescale, const float *a, size_t a_stride,
+                            size_t rows, struct attn_panels b, size_t panels, size_t depth, size_t block);
 
-/* Row of `count` floats times a factor. */
-void attn_tile_f32_scale(float *row, size_t count, float factor);
+/* One row of C = rescale * C + A * B over the rows k of B with keep[k] alone: what is not kept is never multiplied,
+ * not even by 0. Same bits as attn_tile_f32_multiply (in one block) where the rest is finite. */
+void attn_tile_f32_multiply_kept(float *c, float rescale, const float *a, const uint8_t *keep, struct attn_panels b,
+                                 size_t panels, size_t depth);
 
-/* One panel of keys: column c is rows[c], of `depth` floats. */
-void attn_pack_keys_f32(float *panel, const float *const rows[ATTN_PANEL], size_t depth);
+/* C [rows, count] = A [rows, depth] * B^T, where row j of B stands at b + j * b_stride; C is written up to a multiple
+ * of 4 columns. Each element is a sum of four interleaved sums. */
+void attn_tile_f32_dot(float *c, size_t c_stride, const float *a, size_t a_stride, size_t rows, const float *b,
+                       size_t b_stride, size_t count, size_t depth);
 
-/* Key `key` of `depth` into every panel of values, `count` floats padded with zeros to whole panels.
- * Returns 0 if all are finite, NaN otherwise. */
-float attn_pack_values_f32(float *panels, const float *row, size_t count, size_t key, size_t depth);
+/* One packed panel of a transposed matrix: column c is rows[c], of `depth` floats. */
+void attn_pack_columns_f32(float *panel, const float *const rows[ATTN_PANEL], size_t depth);
+
+/* Row `row` of a matrix in panels, `count` floats, the last panel filled up with zeros. */
+void attn_pack_row_f32(float *panels, size_t row_stride, size_t panel_stride, size_t row, const float *source,
+                       size_t count);
+
+/* Whether all of [rows, panels * 8] is finite. */
+int attn_tile_f32_is_finite(struct attn_panels b, size_t panels, size_t rows);
 
 #endif

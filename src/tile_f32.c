@@ -1,63 +1,157 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tile_f32.c - see tile.h. 4 x 8 is what the eight accumulators, the two panel vectors and a broadcast leave
- * room for in sixteen registers.
+ * tile_f32.c - see tile.h. A register tile holds eight or more vectors of sums, enough to hide the latency of the
+ * additions; with the vectors of a panel and a broadcast they just fit into sixteen registers.
  */
 #include "tile.h"
 
 #include "vec.h"
 
-void attn_tile_f32_4x8(float *c, size_t c_stride, const float *a, size_t a_stride, const float *b, size_t b_stride,
-                       size_t depth, size_t panels, int accumulate) {
-    const float *a0 = a, *a1 = a + a_stride, *a2 = a + 2 * a_stride, *a3 = a + 3 * a_stride;
-    for (size_t panel = 0; panel < panels; panel++, c += ATTN_PANEL, b += b_stride) {
-        const float *row = b;
-        vec s00, s01, s10, s11, s20, s21, s30, s31;
-        s00 = s01 = s10 = s11 = s20 = s21 = s30 = s31 = vec_splat(0);
-        /* not unrolled: the engines then load everything first, and spill */
-        for (size_t k = 0; k < depth; k++, row += ATTN_PANEL) {
-            vec b0 = vec_load(row), b1 = vec_load(row + 4), x;
-            x = vec_splat(a0[k]), s00 = vec_madd(x, b0, s00), s01 = vec_madd(x, b1, s01);
-            x = vec_splat(a1[k]), s10 = vec_madd(x, b0, s10), s11 = vec_madd(x, b1, s11);
-            x = vec_splat(a2[k]), s20 = vec_madd(x, b0, s20), s21 = vec_madd(x, b1, s21);
-            x = vec_splat(a3[k]), s30 = vec_madd(x, b0, s30), s31 = vec_madd(x, b1, s31);
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("unroll")
+#define MAX_SUMS 12
+
+/* One register tile; `rows` and `wide`, its panels, are constants at each call, and the sums become registers. The
+ * loop over k stays rolled: unrolled, the engines load everything first, and spill. */
+INLINE void multiply_tile(const size_t rows, const size_t wide, float *c, size_t c_stride, const float *rescale,
+                          const float *a, size_t a_stride, struct attn_panels b, size_t depth, size_t block) {
+    size_t k = 0;
+    do {
+        const float *row = b.data + k * b.row_stride;
+        vec sums[MAX_SUMS][2];
+        UNROLL for (size_t i = 0; i < rows * wide; i++) sums[i][0] = sums[i][1] = vec_splat(0);
+        for (size_t end = k + block < depth ? k + block : depth; k < end; k++, row += b.row_stride) {
+            UNROLL for (size_t w = 0; w < wide; w++) {
+                vec low = vec_load(row + w * b.panel_stride), high = vec_load(row + w * b.panel_stride + 4);
+                UNROLL for (size_t r = 0; r < rows; r++) {
+                    vec x = vec_splat(a[r * a_stride + k]), *sum = sums[r * wide + w];
+                    sum[0] = vec_madd(x, low, sum[0]), sum[1] = vec_madd(x, high, sum[1]);
+                    vec_settle(&sum[0], &sum[1]);
+                }
+            }
         }
-        float *c0 = c, *c1 = c + c_stride, *c2 = c + 2 * c_stride, *c3 = c + 3 * c_stride;
-        if (accumulate) {
-            s00 = vec_add(vec_load(c0), s00), s01 = vec_add(vec_load(c0 + 4), s01);
-            s10 = vec_add(vec_load(c1), s10), s11 = vec_add(vec_load(c1 + 4), s11);
-            s20 = vec_add(vec_load(c2), s20), s21 = vec_add(vec_load(c2 + 4), s21);
-            s30 = vec_add(vec_load(c3), s30), s31 = vec_add(vec_load(c3 + 4), s31);
+        int adds = k > block;
+        UNROLL for (size_t r = 0; r < rows; r++) {
+            UNROLL for (size_t w = 0; w < wide; w++) {
+                float *entry = c + r * c_stride + w * ATTN_PANEL;
+                vec *sum = sums[r * wide + w];
+                if (adds) {
+                    sum[0] = vec_add(vec_load(entry), sum[0]), sum[1] = vec_add(vec_load(entry + 4), sum[1]);
+                } else if (rescale) {
+                    vec factor = vec_splat(rescale[r]);
+                    sum[0] = vec_add(vec_mul(vec_load(entry), factor), sum[0]);
+                    sum[1] = vec_add(vec_mul(vec_load(entry + 4), factor), sum[1]);
+                }
+                vec_store(entry, sum[0]), vec_store(entry + 4, sum[1]);
+            }
         }
-        vec_store(c0, s00), vec_store(c0 + 4, s01);
-        vec_store(c1, s10), vec_store(c1 + 4, s11);
-        vec_store(c2, s20), vec_store(c2 + 4, s21);
-        vec_store(c3, s30), vec_store(c3 + 4, s31);
-    }
+    } while (k < depth);
 }
 
-void attn_tile_f32_1x8_kept(float *c, const float *a, const uint8_t *keep, const float *b, size_t depth,
-                            size_t panels) {
-    for (size_t panel = 0; panel < panels; panel++, c += ATTN_PANEL) {
-        vec s0 = vec_splat(0), s1 = s0;
-        for (size_t k = 0; k < depth; k++, b += ATTN_PANEL) {
+/* Register tiles of one size over as many panels as they fill; returns how many. */
+INLINE size_t multiply_row_of_tiles(const size_t rows, const size_t wide, float *c, size_t c_stride,
+                                    const float *rescale, const float *a, size_t a_stride, struct attn_panels b,
+                                    size_t panels, size_t depth, size_t block) {
+    size_t done = 0;
+    for (; done + wide <= panels; done += wide, c += wide * ATTN_PANEL, b.data += wide * b.panel_stride) {
+        multiply_tile(rows, wide, c, c_stride, rescale, a, a_stride, b, depth, block);
+    }
+    return done;
+}
+
+void attn_tile_f32_multiply(float *c, size_t c_stride, const float *rescale, const float *a, size_t a_stride,
+                            size_t rows, struct attn_panels b, size_t panels, size_t depth, size_t block) {
+    /* of each size, its rows x panels; the second where the first leaves panels over */
+#define TILES(ROWS, WIDE)                                                                                              \
+    if (rows >= (ROWS)) {                                                                                              \
+        size_t done = multiply_row_of_tiles(ROWS, WIDE, c, c_stride, rescale, a, a_stride, b, panels, depth, block);   \
+        if ((WIDE) > 1) {                                                                                              \
+            struct attn_panels rest = {b.data + done * b.panel_stride, b.row_stride, b.panel_stride};                  \
+            multiply_row_of_tiles(ROWS, 1, c + done * ATTN_PANEL, c_stride, rescale, a, a_stride, rest, panels - done, \
+                                  depth, block);                                                                       \
+        }                                                                                                              \
+        rows -= (ROWS), a += (ROWS)*a_stride, c += (ROWS)*c_stride;                                                    \
+        if (rescale) rescale += (ROWS);                                                                                \
+        continue;                                                                                                      \
+    }
+    while (rows) {
+        TILES(VEC_TILE_ROWS, 1)
+        TILES(4, 1)
+        TILES(3, 1)
+        TILES(2, 2)
+        TILES(1, 4)
+    }
+#undef TILES
+}
+
+void attn_tile_f32_multiply_kept(float *c, float rescale, const float *a, const uint8_t *keep, struct attn_panels b,
+                                 size_t panels, size_t depth) {
+    vec factor = vec_splat(rescale);
+    for (size_t panel = 0; panel < panels; panel++, c += ATTN_PANEL, b.data += b.panel_stride) {
+        vec low = vec_splat(0), high = low;
+        for (size_t k = 0; k < depth; k++) {
             if (!keep[k]) continue;
             vec x = vec_splat(a[k]);
-            s0 = vec_madd(x, vec_load(b), s0);
-            s1 = vec_madd(x, vec_load(b + 4), s1);
+            low = vec_madd(x, vec_load(b.data + k * b.row_stride), low);
+            high = vec_madd(x, vec_load(b.data + k * b.row_stride + 4), high);
         }
-        vec_store(c, vec_add(vec_load(c), s0)), vec_store(c + 4, vec_add(vec_load(c + 4), s1));
+        vec_store(c, vec_add(vec_mul(vec_load(c), factor), low));
+        vec_store(c + 4, vec_add(vec_mul(vec_load(c + 4), factor), high));
     }
 }
 
-void attn_tile_f32_scale(float *row, size_t count, float factor) {
-    /* adding +0 turns a -0 that underflow left into +0: then a masked key's 0 * v cannot show as a sign */
-    for (size_t i = 0; i < count; i += 4) {
-        vec_store(row + i, vec_add(vec_mul(vec_load(row + i), vec_splat(factor)), vec_splat(0)));
+/* Dot products of `rows` rows of A with four rows of B, `together` of them at a time. */
+INLINE void dot_tile(const size_t rows, const size_t together, float *c, size_t c_stride, const float *a,
+                     size_t a_stride, const float *const b[4], size_t depth) {
+    vec sums[4][4]; /* [row][column] */
+    UNROLL for (size_t j = 0; j < 4; j += together) {
+        UNROLL for (size_t r = 0; r < rows; r++) {
+            UNROLL for (size_t i = 0; i < together; i++) sums[r][j + i] = vec_splat(0);
+        }
+        for (size_t k = 0; k + 4 <= depth; k += 4) {
+            vec column[4];
+            UNROLL for (size_t i = 0; i < together; i++) column[i] = vec_load(b[j + i] + k);
+            UNROLL for (size_t r = 0; r < rows; r++) {
+                vec x = vec_load(a + r * a_stride + k), *sum = sums[r] + j;
+                UNROLL for (size_t i = 0; i < together; i += 2) {
+                    sum[i] = vec_madd(x, column[i], sum[i]), sum[i + 1] = vec_madd(x, column[i + 1], sum[i + 1]);
+                    vec_settle(&sum[i], &sum[i + 1]);
+                }
+            }
+        }
+    }
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        vec dots = vec_sum_each(sums[r]);
+        for (size_t k = depth - depth % 4; k < depth; k++) {
+            vec column = vec_load((const float[4]){b[0][k], b[1][k], b[2][k], b[3][k]});
+            dots = vec_madd(vec_splat(a[r * a_stride + k]), column, dots);
+        }
+        vec_store(c + r * c_stride, dots);
     }
 }
 
-void attn_pack_keys_f32(float *panel, const float *const rows[ATTN_PANEL], size_t depth) {
+void attn_tile_f32_dot(float *c, size_t c_stride, const float *a, size_t a_stride, size_t rows, const float *b,
+                       size_t b_stride, size_t count, size_t depth) {
+    for (size_t j = 0; j < count; j += 4) {
+        const float *columns[4];
+        /* columns beyond the last repeat it: nothing else is sure to be there */
+        for (size_t i = 0; i < 4; i++) columns[i] = b + (j + i < count ? j + i : count - 1) * b_stride;
+        size_t r = 0;
+        for (; r + 4 <= rows; r += 4) {
+            dot_tile(4, 2, c + r * c_stride + j, c_stride, a + r * a_stride, a_stride, columns, depth);
+        }
+        float *rest = c + r * c_stride + j;
+        const float *rest_a = a + r * a_stride;
+        switch (rows - r) {
+        case 3: dot_tile(3, 2, rest, c_stride, rest_a, a_stride, columns, depth); break;
+        case 2: dot_tile(2, 4, rest, c_stride, rest_a, a_stride, columns, depth); break;
+        case 1: dot_tile(1, 4, rest, c_stride, rest_a, a_stride, columns, depth); break;
+        default: break;
+        }
+    }
+}
+
+void attn_pack_columns_f32(float *panel, const float *const rows[ATTN_PANEL], size_t depth) {
     size_t k = 0;
     for (; k + 4 <= depth; k += 4, panel += 4 * ATTN_PANEL) {
         for (size_t half = 0; half < ATTN_PANEL; half += 4) {
@@ -72,19 +166,25 @@ void attn_pack_keys_f32(float *panel, const float *const rows[ATTN_PANEL], size_
     }
 }
 
-float attn_pack_values_f32(float *panels, const float *row, size_t count, size_t key, size_t depth) {
-    vec zero = vec_splat(0), poison = zero;
-    float *entry = panels + key * ATTN_PANEL;
+void attn_pack_row_f32(float *panels, size_t row_stride, size_t panel_stride, size_t row, const float *source,
+                       size_t count) {
+    float *entry = panels + row * row_stride;
     size_t i = 0;
-    for (; i + ATTN_PANEL <= count; i += ATTN_PANEL, entry += depth * ATTN_PANEL) {
-        vec low = vec_load(row + i), high = vec_load(row + i + 4);
-        poison = vec_madd(low, zero, poison), poison = vec_madd(high, zero, poison);
-        vec_store(entry, low), vec_store(entry + 4, high);
+    for (; i + ATTN_PANEL <= count; i += ATTN_PANEL, entry += panel_stride) {
+        vec_store(entry, vec_load(source + i)), vec_store(entry + 4, vec_load(source + i + 4));
     }
-    float tail = 0;
-    for (size_t c = 0; i < count && c < ATTN_PANEL; c++) {
-        entry[c] = i + c < count ? row[i + c] : 0;
-        tail += entry[c] * 0;
+    if (i == count) return;
+    for (size_t c = 0; c < ATTN_PANEL; c++) entry[c] = i + c < count ? source[i + c] : 0;
+}
+
+int attn_tile_f32_is_finite(struct attn_panels b, size_t panels, size_t rows) {
+    const vec zero = vec_splat(0);
+    vec poison = zero;
+    for (size_t panel = 0; panel < panels; panel++, b.data += b.panel_stride) {
+        for (size_t row = 0; row < rows; row++) {
+            poison = vec_madd(vec_load(b.data + row * b.row_stride), zero, poison);
+            poison = vec_madd(vec_load(b.data + row * b.row_stride + 4), zero, poison);
+        }
     }
-    return vec_sum(poison) + tail;
+    return vec_sum(poison) == 0; /* infinity * 0 and NaN * 0 are NaN, and stay so */
 }

@@ -4,16 +4,32 @@
  * need. Plain C and base SIMD128 give the same bits; relaxed SIMD fuses the multiply-add.
  *
  *     vec_load(p) vec_store(p, v) vec_splat(x)      unaligned
+ *     vec_load_float16(p) vec_load_bfloat16(p)      four 16-bit floats, widened exactly
+ *     vec_load_bool(p)                              four bytes as a lane mask: set where a byte is not 0
  *     vec_add vec_sub vec_mul vec_div
  *     vec_madd(a, b, c)                             a * b + c
  *     vec_max(a, b)                                 a < b ? b : a, so a NaN in b is ignored, one in a kept
  *     vec_less(a, b) vec_equal(a, b)                lane masks, all bits set where true
  *     vec_select(mask, a, b)                        mask ? a : b
  *     vec_abs vec_copysign(magnitude, sign)
- *     vec_exponent(y)                               2^n for y = n + 1.5 * 2^23, n in -126 .. 127
+ *     vec_exponent(y, one)                          2^n for y = n + 1.5 * 2^23, n in -126 .. 127; one = 1.0
  *     vec_first(v)                                  lane 0
  *     vec_sum(v) vec_max_lane(v)                    (l0 + l2) + (l1 + l3), and likewise for the maximum
+ *     vec_sum_each(v)                               vec_sum of each of v[0] .. v[3]
  *     vec_transpose(v)                              4 x 4, in place
+ *     vec_all(mask)                                 whether a lane mask is set in all lanes
+ *
+ * Four unsigned integers of 32 bits in the same type:
+ *     vec_load_u32(p) vec_store_u32(p, v) vec_splat_u32(x)
+ *     vec_add_u32 vec_xor
+ *     vec_multiply_u32(a, b, &high)                 the low halves of the products, and the high ones
+ *     vec_at_least_u32(a, b)                        lane mask of a >= b
+ *
+ * Engines place constants and instructions where the compiler put them, and the compiler takes registers for
+ * plentiful. Two hints that change no value:
+ *     vec_constant(x)                               a splat that stays out of the loop it is used in
+ *     vec_settle(&a, &b)                            both are computed here, before what follows
+ * VEC_TILE_ROWS: rows of the largest register tile (rows x 8) that does not spill.
  */
 #ifndef ATTN_VEC_H
 #define ATTN_VEC_H
@@ -30,6 +46,7 @@
 #if defined(__wasm_relaxed_simd__)
 #include "vec_wasm_relaxed.h"
 #else
+#define VEC_TILE_ROWS 4
 static inline vec vec_madd(vec a, vec b, vec c) { return vec_add(vec_mul(a, b), c); }
 #endif
 

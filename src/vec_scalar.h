@@ -20,6 +20,20 @@ static inline void vec_store(float *p, vec v) {
     for (int i = 0; i < 4; i++) p[i] = v.lane[i];
 }
 static inline vec vec_splat(float x) { VEC_LANES(r.lane[i] = x); }
+static inline vec vec_constant(float x) { return vec_splat(x); }
+static inline void vec_settle(vec *a, vec *b) { (void)a, (void)b; }
+static inline vec vec_load_bfloat16(const uint16_t *p) { VEC_LANES(r.bits[i] = (uint32_t)p[i] << 16); }
+static inline vec vec_load_float16(const uint16_t *p) {
+    vec r;
+    for (int i = 0; i < 4; i++) {
+        r.bits[i] = (uint32_t)(p[i] & 0x8000) << 16 | (uint32_t)(p[i] & 0x7fff) << 13;
+        r.lane[i] *= 0x1p112f;
+        if ((p[i] & 0x7c00) == 0x7c00) r.bits[i] |= 0x7f800000;
+    }
+    return r;
+}
+static inline vec vec_load_bool(const uint8_t *p) { VEC_LANES(r.bits[i] = p[i] ? UINT32_MAX : 0); }
+static inline int vec_all(vec mask) { return mask.bits[0] && mask.bits[1] && mask.bits[2] && mask.bits[3]; }
 static inline vec vec_add(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] + b.lane[i]); }
 static inline vec vec_sub(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] - b.lane[i]); }
 static inline vec vec_mul(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] * b.lane[i]); }
@@ -34,9 +48,27 @@ static inline vec vec_abs(vec v) { VEC_LANES(r.bits[i] = v.bits[i] & 0x7fffffffu
 static inline vec vec_copysign(vec magnitude, vec sign) {
     VEC_LANES(r.bits[i] = (magnitude.bits[i] & 0x7fffffffu) | (sign.bits[i] & 0x80000000u));
 }
-static inline vec vec_exponent(vec y) { VEC_LANES(r.bits[i] = (y.bits[i] << 23) + (127u << 23)); }
+static inline vec vec_exponent(vec y, vec one) { VEC_LANES(r.bits[i] = (y.bits[i] << 23) + one.bits[i]); }
+static inline vec vec_load_u32(const uint32_t *p) { VEC_LANES(r.bits[i] = p[i]); }
+static inline void vec_store_u32(uint32_t *p, vec v) {
+    for (int i = 0; i < 4; i++) p[i] = v.bits[i];
+}
+static inline vec vec_splat_u32(uint32_t x) { VEC_LANES(r.bits[i] = x); }
+static inline vec vec_add_u32(vec a, vec b) { VEC_LANES(r.bits[i] = a.bits[i] + b.bits[i]); }
+static inline vec vec_xor(vec a, vec b) { VEC_LANES(r.bits[i] = a.bits[i] ^ b.bits[i]); }
+static inline vec vec_multiply_u32(vec a, vec b, vec *high) {
+    vec r;
+    for (int i = 0; i < 4; i++) {
+        uint64_t product = (uint64_t)a.bits[i] * b.bits[i];
+        high->bits[i] = (uint32_t)(product >> 32), r.bits[i] = (uint32_t)product;
+    }
+    return r;
+}
+static inline vec vec_at_least_u32(vec a, vec b) { VEC_LANES(r.bits[i] = a.bits[i] >= b.bits[i] ? UINT32_MAX : 0); }
+
 static inline float vec_first(vec v) { return v.lane[0]; }
 static inline float vec_sum(vec v) { return (v.lane[0] + v.lane[2]) + (v.lane[1] + v.lane[3]); }
+static inline vec vec_sum_each(const vec v[4]) { VEC_LANES(r.lane[i] = vec_sum(v[i])); }
 static inline float vec_max_lane(vec v) {
     float a = v.lane[0] < v.lane[2] ? v.lane[2] : v.lane[0], b = v.lane[1] < v.lane[3] ? v.lane[3] : v.lane[1];
     return a < b ? b : a;

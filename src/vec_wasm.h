@@ -12,6 +12,25 @@ typedef v128_t vec;
 static inline vec vec_load(const float *p) { return wasm_v128_load(p); }
 static inline void vec_store(float *p, vec v) { wasm_v128_store(p, v); }
 static inline vec vec_splat(float x) { return wasm_f32x4_splat(x); }
+static inline vec vec_constant(float x) {
+    vec v = wasm_f32x4_splat(x);
+    __asm__("" : "+r"(v));
+    return v;
+}
+static inline void vec_settle(vec *a, vec *b) { __asm__("" : "+r"(*a), "+r"(*b)); }
+static inline vec vec_load_bfloat16(const uint16_t *p) { return wasm_i32x4_shl(wasm_u32x4_load16x4(p), 16); }
+static inline vec vec_load_float16(const uint16_t *p) {
+    /* sign to bit 31, exponent and mantissa below it; the product corrects the bias, also of subnormals */
+    vec h = wasm_i32x4_load16x4(p), v = wasm_v128_and(wasm_i32x4_shl(h, 13), wasm_i32x4_const_splat((int)0x8fffe000));
+    vec special = wasm_i32x4_eq(wasm_v128_and(h, wasm_i32x4_const_splat(0x7c00)), wasm_i32x4_const_splat(0x7c00));
+    v = wasm_f32x4_mul(v, wasm_f32x4_const_splat(0x1p112f));
+    return wasm_v128_or(v, wasm_v128_and(special, wasm_i32x4_const_splat(0x7f800000)));
+}
+static inline vec vec_load_bool(const uint8_t *p) {
+    vec bytes = wasm_u32x4_extend_low_u16x8(wasm_u16x8_extend_low_u8x16(wasm_v128_load32_zero(p)));
+    return wasm_i32x4_ne(bytes, wasm_i32x4_const_splat(0));
+}
+static inline int vec_all(vec mask) { return wasm_i32x4_all_true(mask); }
 static inline vec vec_add(vec a, vec b) { return wasm_f32x4_add(a, b); }
 static inline vec vec_sub(vec a, vec b) { return wasm_f32x4_sub(a, b); }
 static inline vec vec_mul(vec a, vec b) { return wasm_f32x4_mul(a, b); }
@@ -24,14 +43,29 @@ static inline vec vec_abs(vec v) { return wasm_f32x4_abs(v); }
 static inline vec vec_copysign(vec magnitude, vec sign) {
     return wasm_v128_bitselect(sign, magnitude, wasm_f32x4_const_splat(-0.0f));
 }
-static inline vec vec_exponent(vec y) {
-    return wasm_i32x4_add(wasm_i32x4_shl(y, 23), wasm_i32x4_const_splat(127 << 23));
+static inline vec vec_exponent(vec y, vec one) { return wasm_i32x4_add(wasm_i32x4_shl(y, 23), one); }
+
+static inline vec vec_load_u32(const uint32_t *p) { return wasm_v128_load(p); }
+static inline void vec_store_u32(uint32_t *p, vec v) { wasm_v128_store(p, v); }
+static inline vec vec_splat_u32(uint32_t x) { return wasm_u32x4_splat(x); }
+static inline vec vec_add_u32(vec a, vec b) { return wasm_i32x4_add(a, b); }
+static inline vec vec_xor(vec a, vec b) { return wasm_v128_xor(a, b); }
+static inline vec vec_multiply_u32(vec a, vec b, vec *high) {
+    vec first = wasm_u64x2_extmul_low_u32x4(a, b), last = wasm_u64x2_extmul_high_u32x4(a, b);
+    *high = wasm_i32x4_shuffle(first, last, 1, 3, 5, 7);
+    return wasm_i32x4_shuffle(first, last, 0, 2, 4, 6);
 }
+static inline vec vec_at_least_u32(vec a, vec b) { return wasm_u32x4_ge(a, b); }
 
 static inline float vec_first(vec v) { return wasm_f32x4_extract_lane(v, 0); }
 static inline float vec_sum(vec v) {
     v = wasm_f32x4_add(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
     return wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1);
+}
+static inline vec vec_sum_each(const vec v[4]) {
+    vec a = wasm_f32x4_add(wasm_i64x2_shuffle(v[0], v[1], 0, 2), wasm_i64x2_shuffle(v[0], v[1], 1, 3));
+    vec b = wasm_f32x4_add(wasm_i64x2_shuffle(v[2], v[3], 0, 2), wasm_i64x2_shuffle(v[2], v[3], 1, 3));
+    return wasm_f32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
 }
 static inline float vec_max_lane(vec v) {
     v = wasm_f32x4_pmax(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));

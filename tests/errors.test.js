@@ -50,6 +50,18 @@ function refuses(call, kind, ...patterns) {
     -1,
     `the next call after: ${error.message}`,
   );
+  return error;
+}
+
+/** The asynchronous call rejects with what the synchronous one throws, and never throws itself. */
+async function refusesAsync(options, { constructor, code, message }) {
+  const used = attention.info().usedBytes;
+  const call = attention.getMaskedAttentionOutputAsync(options);
+  await assert.rejects(
+    call,
+    (error) => error.constructor === constructor && error.code === code && error.message === message,
+  );
+  assert.equal(attention.info().usedBytes, used, `bytes in use after: ${message}`);
 }
 
 const attend = (changes) => attention.getMaskedAttentionOutput({ ...valid(), ...changes });
@@ -261,12 +273,36 @@ const badInputs = {
 };
 
 for (const [name, [changes, kind, ...patterns]] of Object.entries(badInputs))
-  test(`refused: ${name}`, () => refuses(() => attend(changes), kind, ...patterns));
+  test(`refused: ${name}`, async () => {
+    const error = refuses(() => attend(changes), kind, ...patterns);
+    await refusesAsync({ ...valid(), ...changes }, error);
+  });
 
-test('refused: what is not an options object', () => {
-  refuses(() => attention.getMaskedAttentionOutput(), TypeError, /options/, /undefined/);
-  refuses(() => attention.getMaskedAttentionOutput(null), TypeError, /options/);
-  refuses(() => attention.getMaskedAttentionOutput([]), TypeError, /options/);
+test('refused: what is not an options object', async () => {
+  for (const options of [undefined, null, [], 'queries']) {
+    const error = refuses(() => attention.getMaskedAttentionOutput(options), TypeError, /options/);
+    await refusesAsync(options, error);
+  }
+});
+
+test('refused: what is not a control of an asynchronous call', async () => {
+  const refused = (control, ...patterns) =>
+    assert.rejects(attention.getMaskedAttentionOutputAsync(valid(), control), (error) => {
+      assert.equal(error.constructor, TypeError, String(error.stack));
+      for (const pattern of patterns) assert.match(error.message, pattern);
+      return true;
+    });
+  const used = attention.info().usedBytes;
+  await refused(null, /control/, /null/);
+  await refused(() => {}, /control/, /function/);
+  await refused({ sginal: undefined }, /control\.sginal/, /signal/);
+  await refused({ onprogress: () => {} }, /control\.onprogress/, /onProgress/);
+  for (const signal of [null, true, {}, new AbortController()]) await refused({ signal }, /signal/, /AbortSignal/);
+  for (const onProgress of [null, 1, {}]) await refused({ onProgress }, /onProgress/, /function/);
+  assert.equal(attention.info().usedBytes, used);
+  const absent = { signal: undefined, onProgress: undefined };
+  const { output } = await attention.getMaskedAttentionOutputAsync(valid(), absent);
+  assert.equal(differsAt(output.data, expected), -1);
 });
 
 test('refused calls leave `out` as it was', () => {

@@ -83,9 +83,13 @@ static void test_philox(void) {
          {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
     };
     for (size_t n = 0; n < sizeof vectors / sizeof *vectors; n++) {
-        uint32_t words[4];
-        attn_philox4x32(words, vectors[n].counter, vectors[n].key);
-        CHECK(memcmp(words, vectors[n].words, sizeof words) == 0);
+        uint32_t words[16], next[16], counter[4];
+        attn_philox4x32_four(words, vectors[n].counter, vectors[n].key);
+        CHECK(memcmp(words, vectors[n].words, sizeof vectors[n].words) == 0);
+        memcpy(counter, vectors[n].counter, sizeof counter);
+        counter[0]++;
+        attn_philox4x32_four(next, counter, vectors[n].key);
+        CHECK(memcmp(words + 4, next, 12 * sizeof *next) == 0);
     }
 }
 
@@ -105,8 +109,8 @@ static void test_dropout_threshold(void) {
     r.dropout_mask = keep;
     for (uint32_t j = 0; j < 8; j++) {
         const uint32_t position = 6 + j, counter[4] = {position >> 2, 0, 0, 0}, key[2] = {5, 0};
-        uint32_t words[4];
-        attn_philox4x32(words, counter, key);
+        uint32_t words[16];
+        attn_philox4x32_four(words, counter, key);
         for (uint32_t above = 0; above < 2; above++) {
             p.dropout.rate = ((double)words[position & 3] + above) * 0x1p-32;
             if (!CHECK(attn_plan_init(&plan, &p, &r) == ATTN_OK)) return;

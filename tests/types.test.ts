@@ -7,6 +7,7 @@ import {
   createAttention,
   getNumKeyValueGroups,
   repeatKv,
+  type AsyncControl,
   type Attention,
   type AttentionErrorCode,
   type AttentionOptions,
@@ -114,6 +115,16 @@ export async function mustCompile(): Promise<void> {
     seed: 1,
   });
   attention.getMaskedAttentionOutput({ ...inputs, attentionMask: undefined, out: undefined, sinks: undefined });
+
+  // In slices.
+  const sliced = await attention.getMaskedAttentionOutputAsync({ ...inputs, returnLogSumExp: true });
+  same<typeof sliced.logSumExp, TensorResult>(true);
+  const controller = new AbortController();
+  const control: AsyncControl = { signal: controller.signal, onProgress: (fraction: number) => fraction.toFixed(2) };
+  const slicedHalf = await attention.getMaskedAttentionOutputAsync({ ...inputs, outputDtype: 'float16' }, control);
+  same<typeof slicedHalf.output, TensorResult<'float16'>>(true);
+  await attention.getMaskedAttentionOutputAsync(every, { signal: { aborted: false }, onProgress: undefined });
+  await attention.getMaskedAttentionOutputAsync(inputs, { signal: AbortSignal.any([AbortSignal.timeout(1000)]) });
 
   // Partials.
   const partials: Partials = attention.getAttentionPartials({ ...inputs, rowMaxOver: 'allowed', keyOffset: 4 });
@@ -258,6 +269,18 @@ export async function mustNotCompile(): Promise<void> {
   attention.getMaskedAttentionOutput(inputs).weights.data;
   // @ts-expect-error nor here
   attention.getMaskedAttentionOutput({ ...inputs, returnAttentionWeights: false }).weights.data;
+  // @ts-expect-error a promise has no output
+  attention.getMaskedAttentionOutputAsync(inputs).output;
+  // @ts-expect-error weights were not asked for
+  (await attention.getMaskedAttentionOutputAsync(inputs)).weights.data;
+  // @ts-expect-error the controller is not its signal
+  attention.getMaskedAttentionOutputAsync(inputs, { signal: new AbortController() });
+  // @ts-expect-error misspelt
+  attention.getMaskedAttentionOutputAsync(inputs, { onprogress: () => {} });
+  // @ts-expect-error progress is a number
+  attention.getMaskedAttentionOutputAsync(inputs, { onProgress: (text: string) => text });
+  // @ts-expect-error signal and progress are no options
+  attention.getMaskedAttentionOutputAsync({ ...inputs, signal: AbortSignal.timeout(1) });
   const flag: boolean = Math.random() < 0.5;
   // @ts-expect-error perhaps they were not
   attention.getMaskedAttentionOutput({ ...inputs, returnAttentionWeights: flag }).weights.data;
