@@ -2,8 +2,9 @@
 
 /** The methods of an attention instance: each reads its arguments, then has the call carried out. */
 
-import { attend, finish, merge } from './call.js';
+import { attend, attendInSlices, finish, merge } from './call.js';
 import {
+  readControl,
   readFinishCall,
   readMergeCall,
   readOutputCall,
@@ -26,6 +27,11 @@ export class Attention {
   getMaskedAttentionOutput(options) {
     this.#engine.assertOpen();
     return attend(this.#engine, readOutputCall(options));
+  }
+
+  async getMaskedAttentionOutputAsync(options, control) {
+    this.#engine.assertOpen();
+    return attendInSlices(this.#engine, readOutputCall(options), readControl(control));
   }
 
   getAttentionPartials(options) {

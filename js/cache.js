@@ -24,51 +24,54 @@ export class MaskCache {
     this.#heap = heap;
   }
 
-  /** The copy of a mask of this form, made if need be; it stays in memory until settle(copy). */
+  /** The copy of a mask of this form, made if need be; it stays in memory until each hold has its settle(copy). */
   hold(mask, form) {
     let copy = this.#copies.get(mask);
-    if (copy === undefined || copy.block === 0) {
+    if (!this.#recent.has(copy)) {
       copy = writeCopy(this.#heap, mask.shape, form);
       this.#copies.set(mask, copy);
       this.#bytes += copy.bytes;
       this.#registry?.register(mask, copy, copy);
       tellWhenDisposed(mask, this.#self);
     }
-    copy.held = true;
+    copy.holds++;
     this.#recent.delete(copy);
     this.#recent.add(copy);
     return copy;
   }
 
-  /** Ends the hold, and brings the others within the budget. */
+  /** Ends one hold, and brings the others within the budget. */
   settle(copy) {
-    copy.held = false;
+    copy.holds--;
+    if (!this.#recent.has(copy)) this.#free(copy);
     for (const old of this.#recent) {
-      if (this.#bytes <= BUDGET_BYTES || old === copy) return;
-      this.#drop(old);
+      if (this.#bytes <= BUDGET_BYTES) return;
+      if (old.holds === 0 && old !== copy) this.#drop(old);
     }
   }
 
   /** Drops the copy of one mask, which is being disposed. */
   release(mask) {
-    const copy = this.#copies.get(mask);
-    if (copy !== undefined) this.#drop(copy);
+    this.#drop(this.#copies.get(mask));
   }
 
   /** Drops every copy that is not held; says whether there was any. */
   relieve() {
     const before = this.#recent.size;
-    for (const copy of this.#recent) if (!copy.held) this.#drop(copy);
+    for (const copy of this.#recent) if (copy.holds === 0) this.#drop(copy);
     return this.#recent.size < before;
   }
 
+  /** Forgets a copy, whose memory goes when nobody holds it any more. */
   #drop(copy) {
-    if (copy.block === 0) return;
-    this.#heap.free(copy.block);
-    copy.block = 0;
+    if (!this.#recent.delete(copy)) return;
     this.#bytes -= copy.bytes;
-    this.#recent.delete(copy);
     this.#registry?.unregister(copy);
+    this.#free(copy);
+  }
+
+  #free(copy) {
+    if (copy.holds === 0) this.#heap.free(copy.block);
   }
 }
 
@@ -82,7 +85,7 @@ function writeCopy(heap, shape, form) {
   const copy = {
     block,
     bytes,
-    held: false,
+    holds: 0,
     isDense,
     batch: shape[0],
     heads: shape[1],

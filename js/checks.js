@@ -68,6 +68,7 @@ export function checkChoice(value, name, choices) {
 
 /** What one of a few strings stands for, in a Map whose first entry is the default. */
 export function checkCode(value, name, codes) {
+  if (value === undefined) return codes.values().next().value;
   const code = codes.get(value);
   if (code !== undefined) return code;
   return codes.get(checkChoice(value, name, [...codes.keys()]));

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * One instance of the wasm module: its exports, its heap, the structs that every call fills in, and its copies of
- * masks. It is open until it is disposed or until a call traps; a trapped instance is never called again, because its
- * stack pointer is not restored.
+ * One instance of the wasm module: its exports, its heap, the structs that calls fill in, its copies of masks, and the
+ * turns that calls in slices take. It is open until it is disposed or until a call traps; a trapped instance is never
+ * called again, because its stack pointer is not restored.
  */
 
-import { Partials, Plan, Problem, Result } from './abi.js';
 import { MaskCache } from './cache.js';
 import { AttentionError } from './errors.js';
-import { align, Heap } from './memory.js';
+import { Heap } from './memory.js';
+import { Structs } from './structs.js';
+import { Turns } from './turns.js';
 
 const EXPORTS = [
   'attn_plan_init',
   'attn_run',
+  'attn_run_slice',
   'attn_partials_merge',
   'attn_partials_finish',
   'attn_convert',
@@ -41,13 +43,8 @@ export class Engine {
     this.heap = new Heap(this.core, memory, maxBytes);
     this.masks = new MaskCache(this.heap);
     this.heap.relieve = () => this.masks.relieve();
-    this.problem = this.heap.alloc(
-      align(Problem.bytes) + align(Result.bytes) + align(Plan.bytes) + 2 * align(Partials.bytes),
-    );
-    this.result = this.problem + align(Problem.bytes);
-    this.plan = this.result + align(Result.bytes);
-    this.partials = this.plan + align(Plan.bytes);
-    this.otherPartials = this.partials + align(Partials.bytes);
+    this.structs = new Structs(this.heap.alloc(Structs.bytes));
+    this.turns = new Turns();
   }
 
   /** Throws unless calls can be made. */

@@ -53,3 +53,8 @@ export function statusError(status, field) {
   const kind = STATUS_ERRORS[status] ?? 'internal';
   return typeof kind === 'string' ? new AttentionError(kind, message) : new kind(message);
 }
+
+/** Throws the error for a status other than OK. */
+export function checkStatus(status, field) {
+  if (status !== Status.OK) throw statusError(status, field);
+}

@@ -262,6 +262,17 @@ export type AttentionResult<
   When<L, { logSumExp: TensorResult }> &
   When<M, { dropoutMask: TensorResult<'bool'> }>;
 
+/** What the caller of {@link Attention.getMaskedAttentionOutputAsync} keeps hold of while it runs. */
+export interface AsyncControl {
+  /** Aborts the call: an AbortSignal, or what has its two properties. It is looked at before each slice. */
+  signal?: { readonly aborted: boolean; readonly reason?: unknown };
+  /**
+   * Called after each slice with the part of the work that is done: rising, in 0..1, and 1 once, at the end. What it
+   * throws, the promise rejects with.
+   */
+  onProgress?: (fraction: number) => void;
+}
+
 /** Attention over one range of keys before the division; those of disjoint ranges merge into those of the whole. */
 export interface Partials {
   /** [b, h, sq, dv], float32: the sum of exp(score - rowMax) * value. */
@@ -311,6 +322,27 @@ export interface Attention {
   >(
     options: AttentionOptions<D, W, S, L, M>,
   ): AttentionResult<D, W, S, L, M>;
+
+  /**
+   * The same, computed in slices of about 8 ms between which the event loop turns: timers fire, pages are drawn, other
+   * calls run, of this engine too. On the same thread: it takes as long as the synchronous call.
+   *
+   * Inputs are copied when it is called, those of resident tensors too; all of them may be changed or disposed
+   * afterwards. `out` is written at the very end, in one go. A call that fails or is aborted changes nothing.
+   * @param control a signal to abort it, and a callback for its progress
+   * @returns a promise that rejects with whatever the synchronous call throws, and with AttentionError `aborted`, whose
+   * `cause` is the signal's reason; `disposed` also where the engine or a tensor in `out` was disposed meanwhile
+   */
+  getMaskedAttentionOutputAsync<
+    D extends FloatDType = 'float32',
+    W extends boolean = false,
+    S extends ScoreStage | undefined = undefined,
+    L extends boolean = false,
+    M extends boolean = false,
+  >(
+    options: AttentionOptions<D, W, S, L, M>,
+    control?: AsyncControl,
+  ): Promise<AttentionResult<D, W, S, L, M>>;
 
   /**
    * Numerator, denominator and row maximum of one range of keys, in one pass. Sinks and layout belong to

@@ -37,6 +37,7 @@ const KNOWN_TO_PROJECTION = KNOWN_TO_OUTPUT; // some are known in order to be re
 const KNOWN_TO_PARTIALS = new Set([...KNOWN_TO_PROJECTION, 'rowMaxOver']);
 const KNOWN_TO_FINISH = new Set(FINISH_OPTIONS);
 const KNOWN_TO_OUT = new Set(['output', 'weights', 'logSumExp']);
+const KNOWN_TO_CONTROL = new Set(['signal', 'onProgress']);
 const KNOWN_TO_MATRIX_WINDOW = new Set(['rows', 'columns']);
 
 const OUTPUT_LAYOUTS = ['bshd', 'bhsd'];
@@ -85,6 +86,17 @@ export function readOutputCall(options) {
     addSlot(call, 'dropoutMask', [call.batch, call.heads, call.queryLength, call.keyLength], 'bool');
   }
   return call;
+}
+
+/** The second argument of getMaskedAttentionOutputAsync. */
+export function readControl(control = NONE) {
+  checkOptions(control, 'control', KNOWN_TO_CONTROL);
+  const { signal, onProgress } = control;
+  if (signal !== undefined && typeof signal?.aborted !== 'boolean') throw typeError('signal', 'an AbortSignal', signal);
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw typeError('onProgress', 'a function', onProgress);
+  }
+  return { signal, onProgress };
 }
 
 /** Arguments of getAttentionPartials. */

@@ -21,20 +21,21 @@ const DTYPES_OF_ARRAY = {
   Uint8Array: ['bool'],
 };
 
-/** new ArrayType(length), where a length that no engine can serve is reported as out of memory. */
-export function allocate(ArrayType, length) {
+/** new ArrayType(source), of a length or an array; what no engine can serve is reported as out of memory. */
+export function allocate(ArrayType, source) {
   try {
-    return new ArrayType(length);
+    return new ArrayType(source);
   } catch (cause) {
-    throw new AttentionError('out-of-memory', `no room for an array of ${length} elements`, { cause });
+    throw new AttentionError('out-of-memory', `no room for an array of ${source.length ?? source} elements`, { cause });
   }
 }
 
 /** A checked tensor of one call. Strides are in elements, 0 repeats an element. */
 export class Operand {
   isResident = false; // the data stands in the memory of this engine
+  isInPlace = false; // and the core reads it there
   address = 0; // in that memory
-  offset = 0; // where in the block of the call it is copied to, where it does not
+  offset = 0; // where in the block of the call it is copied to, unless it is read in place
   batch = 0;
   heads = 0;
   rows = 0;
@@ -92,7 +93,7 @@ export class Operand {
 
 /** A tensor that a call hands out: in a new array, or in the caller's `out`. */
 export class Slot {
-  isResident = false; // `out` is a tensor of this engine: the result is written there
+  isInPlace = false; // `out` is a tensor of this engine, and the result is written there
   data = undefined; // the array that the caller gets
   address = 0; // of what the core computes, float32 or bool
   offset = 0; // where in the block that is, unless it is written in place
@@ -118,9 +119,15 @@ export class Slot {
     this.tensor = given instanceof Tensor ? given : undefined;
   }
 
-  /** The caller's own array for this result; of a resident tensor, the view that is valid now. */
-  get givenArray() {
-    return this.tensor === undefined ? this.target?.data : this.tensor.data;
+  /** Looks up the caller's own array, if any, as it is now: it may have been disposed or detached since it was read. */
+  locate() {
+    if (this.target === undefined) return;
+    const { name } = this.target;
+    if (this.tensor?.disposed) throw disposedError(name);
+    this.data = this.tensor === undefined ? this.target.data : this.tensor.data;
+    if (this.data.length !== this.count) {
+      throw new TypeError(`${name}: its ArrayBuffer has been detached or resized since it was passed`);
+    }
   }
 
   /** The result as the caller gets it. */
@@ -138,7 +145,7 @@ export class Slot {
  */
 export function readTensor(value, name, dtypes) {
   if (value instanceof Tensor) {
-    if (value.disposed) throw new AttentionError('disposed', `${name}: this tensor has been disposed`);
+    if (value.disposed) throw disposedError(name);
     checkDtype(value.dtype, name, dtypes);
     return new Operand(name, value.data, value.dims, value.dtype, value.count);
   }
@@ -230,6 +237,10 @@ function arraysFor(dtypes) {
   if (dtypes.includes('float16')) names.push('Float16Array', 'Uint16Array with a dtype');
   if (dtypes.includes('bool')) names.push(names.length > 0 ? 'Uint8Array (bool)' : 'a Uint8Array (bool)');
   return eitherOf(names);
+}
+
+function disposedError(name) {
+  return new AttentionError('disposed', `${name}: this tensor has been disposed`);
 }
 
 /** Arrays over a detached buffer have length 0, which would only be called a wrong length. */

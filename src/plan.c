@@ -10,8 +10,10 @@
 
 /* Rows of a job: enough that packing a tile of keys and values is a small part of using it. */
 #define BLOCK_ROWS 264
-/* So few queries that packing takes longer than it saves. */
+/* In place: so few queries that packing takes longer than it saves, and rows so long that interleaved sums are the
+ * more exact ones. */
 #define IN_PLACE_QUERIES 8
+#define IN_PLACE_DIM 32
 #define ELEMENT_BYTES 4 /* the workspace computes in 32 bits */
 
 static size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -50,7 +52,7 @@ int attn_plan_compute(struct attn_plan *plan, const struct attn_problem *problem
     plan->block_count = (problem->q_len - 1) / plan->block_queries + 1;
     plan->block_rows = plan->group_heads * plan->block_queries;
     /* by the queries alone: heads that share their keys get the same bits as heads with copies of them */
-    plan->in_place = problem->q_len <= IN_PLACE_QUERIES;
+    plan->in_place = problem->q_len <= IN_PLACE_QUERIES && problem->dim >= IN_PLACE_DIM;
     plan->tile_count = round_up(problem->k_len, ATTN_TILE_KEYS) / ATTN_TILE_KEYS;
     plan->visit_all = result->scores || problem->row_max_over == ATTN_ROW_MAX_ALLOWED;
 

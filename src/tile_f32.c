@@ -100,6 +100,11 @@ void attn_tile_f32_multiply_kept(float *c, float rescale, const float *a, const 
     }
 }
 
+/* One to three floats, then zeros. */
+INLINE vec load_part(const float *p, size_t count) {
+    return vec_load((const float[4]){p[0], count > 1 ? p[1] : 0, count > 2 ? p[2] : 0, 0});
+}
+
 /* Dot products of `rows` rows of A with four rows of B, `together` of them at a time. */
 INLINE void dot_tile(const size_t rows, const size_t together, float *c, size_t c_stride, const float *a,
                      size_t a_stride, const float *const b[4], size_t depth) {
@@ -120,14 +125,16 @@ INLINE void dot_tile(const size_t rows, const size_t together, float *c, size_t 
             }
         }
     }
-    UNROLL for (size_t r = 0; r < rows; r++) {
-        vec dots = vec_sum_each(sums[r]);
-        for (size_t k = depth - depth % 4; k < depth; k++) {
-            vec column = vec_load((const float[4]){b[0][k], b[1][k], b[2][k], b[3][k]});
-            dots = vec_madd(vec_splat(a[r * a_stride + k]), column, dots);
+    if (depth % 4) {
+        size_t k = depth - depth % 4;
+        UNROLL for (size_t j = 0; j < 4; j++) {
+            vec column = load_part(b[j] + k, depth - k);
+            UNROLL for (size_t r = 0; r < rows; r++) {
+                sums[r][j] = vec_madd(load_part(a + r * a_stride + k, depth - k), column, sums[r][j]);
+            }
         }
-        vec_store(c + r * c_stride, dots);
     }
+    UNROLL for (size_t r = 0; r < rows; r++) vec_store(c + r * c_stride, vec_sum_each(sums[r]));
 }
 
 void attn_tile_f32_dot(float *c, size_t c_stride, const float *a, size_t a_stride, size_t rows, const float *b,

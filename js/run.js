@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/**
+ * One run of the core, whole or in slices: its structs filled in, its plan, its workspace and its hold on the copy of
+ * the sparse mask. Whoever makes one closes it, whatever happens.
+ */
+
+import { Field, Plan, Progress } from './abi.js';
+import { checkStatus } from './errors.js';
+import { writeProblem, writeResult } from './structs.js';
+
+export class Run {
+  #engine;
+  #structs;
+  #copy;
+  #workspace = 0;
+  #workspaceBytes = 0;
+  #jobs = 0;
+  #tiles = 0; // of one job
+
+  constructor(engine, structs) {
+    this.#engine = engine;
+    this.#structs = structs;
+  }
+
+  /** Plans a call whose tensors stand in wasm memory. */
+  open(call) {
+    const { core, heap, masks } = this.#engine;
+    const { problem, result, plan, progress } = this.#structs;
+    if (call.sparseMask !== undefined) this.#copy = masks.hold(call.sparseMask, call.sparseForm);
+    writeProblem(heap, problem, call, this.#copy);
+    writeResult(heap, result, call);
+    heap.u32[(progress + Progress.job) >>> 2] = 0;
+    heap.u32[(progress + Progress.tile) >>> 2] = 0;
+    const status = core.attn_plan_init(plan, problem, result);
+    checkStatus(status, heap.u32[(plan + Plan.field) >>> 2]);
+    this.#jobs = heap.u32[(plan + Plan.jobs) >>> 2];
+    this.#tiles = heap.u32[(plan + Plan.tileCount) >>> 2];
+    this.#workspaceBytes = heap.u32[(plan + Plan.workspaceBytes) >>> 2];
+    this.#workspace = heap.alloc(this.#workspaceBytes);
+  }
+
+  /** Computes everything. */
+  whole() {
+    const { problem, result, plan } = this.#structs;
+    const { attn_run: run } = this.#engine.core;
+    checkStatus(run(plan, problem, result, this.#workspace, this.#workspaceBytes, 0, this.#jobs), Field.JOBS);
+  }
+
+  /** Computes about `rowTiles` more: each is one query of one head against one tile of keys. */
+  slice(rowTiles) {
+    const { problem, result, plan, progress } = this.#structs;
+    const { attn_run_slice: run } = this.#engine.core;
+    checkStatus(run(plan, problem, result, this.#workspace, this.#workspaceBytes, progress, rowTiles), Field.JOBS);
+  }
+
+  get isDone() {
+    return this.#read(Progress.job) === this.#jobs;
+  }
+
+  /** The part that is done, 0..1, as if all blocks of queries took the same time. */
+  get fraction() {
+    if (this.isDone) return 1;
+    return (this.#read(Progress.job) + this.#read(Progress.tile) / this.#tiles) / this.#jobs;
+  }
+
+  close() {
+    const { heap, masks } = this.#engine;
+    heap.free(this.#workspace);
+    if (this.#copy !== undefined) masks.settle(this.#copy);
+  }
+
+  #read(field) {
+    return this.#engine.heap.u32[(this.#structs.progress + field) >>> 2];
+  }
+}
