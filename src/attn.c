@@ -111,8 +111,10 @@ enum attn_status attn_run(const struct attn_plan *plan, const struct attn_proble
     enum attn_status status = attn_check_run(plan, problem, result, workspace, workspace_bytes, job_begin, job_end);
     if (status != ATTN_OK) return status;
     struct attn_progress progress = {.job = job_begin};
-    size_t row_tiles = SIZE_MAX;
-    while (progress.job < job_end) attn_run_job(plan, problem, result, workspace, &progress, &row_tiles);
+    while (progress.job < job_end) {
+        size_t row_tiles = SIZE_MAX;
+        attn_run_job(plan, problem, result, workspace, &progress, &row_tiles);
+    }
     return ATTN_OK;
 }
 

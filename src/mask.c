@@ -42,18 +42,6 @@ struct attn_mask_row attn_mask_row(const struct attn_problem *problem, size_t ba
     return row;
 }
 
-static vec load_bias(const struct attn_tensor *mask, size_t offset) {
-    switch (mask->dtype) {
-    case ATTN_FLOAT16: return vec_load_float16((const uint16_t *)mask->data + offset);
-    case ATTN_BFLOAT16: return vec_load_bfloat16((const uint16_t *)mask->data + offset);
-    case ATTN_BOOL: {
-        vec attends = vec_load_bool((const uint8_t *)mask->data + offset);
-        return vec_select(attends, vec_splat(0), vec_splat(MINUS_INFINITY));
-    }
-    default: return vec_load((const float *)mask->data + offset);
-    }
-}
-
 static float bias_at(const struct attn_tensor *mask, size_t offset) {
     if (mask->dtype != ATTN_BOOL) return attn_source_float(mask, offset);
     return ((const uint8_t *)mask->data)[offset] ? 0 : MINUS_INFINITY;
@@ -62,9 +50,14 @@ static float bias_at(const struct attn_tensor *mask, size_t offset) {
 /* Attention mask of the tile's columns, from `offset` of the mask on. */
 static void copy_attention_mask(float *bias, const struct attn_problem *problem, size_t offset, size_t count) {
     const struct attn_tensor *mask = &problem->attention_mask;
-    size_t j = 0;
-    if (mask->column_stride == 1) {
-        for (; j + 4 <= count; j += 4) vec_store(bias + j, load_bias(mask, offset + j));
+    size_t j = 0, whole = mask->column_stride == 1 ? count / 4 * 4 : 0;
+    if (mask->dtype == ATTN_FLOAT32) {
+        for (; j < whole; j += 4) vec_store(bias + j, vec_load((const float *)mask->data + offset + j));
+    } else if (mask->dtype == ATTN_BOOL) {
+        const vec out = vec_constant(MINUS_INFINITY), zero = vec_splat(0);
+        for (; j < whole; j += 4) {
+            vec_store(bias + j, vec_select(vec_load_bool((const uint8_t *)mask->data + offset + j), zero, out));
+        }
     }
     for (; j < count; j++) bias[j] = bias_at(mask, offset + j * mask->column_stride);
     if (problem->sparse_mask.kind == ATTN_MASK_NONE) return;
@@ -75,15 +68,15 @@ static void copy_attention_mask(float *bias, const struct attn_problem *problem,
 static void subtract_alibi(float *bias, const struct attn_problem *problem, const struct attn_mask_row *row, size_t key,
                            size_t count) {
     const int64_t exact = 1 << 24; /* what float32 counts without a gap */
+    const float slope = problem->alibi_slopes[row->head];
     int64_t distance = query_position(problem, row->batch, row->query) - problem->key_offset - (int64_t)key;
-    float slope = problem->alibi_slopes[row->head];
     size_t j = 0;
     if (-exact < distance - ATTN_TILE_KEYS && distance < exact) {
-        vec offsets = vec_sub(vec_splat((float)distance), vec_load((const float[4]){0, 1, 2, 3}));
-        for (; j + 4 <= count; j += 4) {
-            vec offset = vec_abs(vec_sub(offsets, vec_splat((float)j))), before = vec_load(bias + j);
-            vec after = vec_sub(before, vec_mul(vec_splat(slope), offset));
-            vec_store(bias + j, vec_select(vec_equal(before, vec_splat(MINUS_INFINITY)), before, after));
+        const vec out = vec_constant(MINUS_INFINITY), step = vec_constant(4), slopes = vec_splat(slope);
+        vec offset = vec_sub(vec_splat((float)distance), vec_load((const float[4]){0, 1, 2, 3}));
+        for (; j + 4 <= count; j += 4, offset = vec_sub(offset, step)) {
+            vec before = vec_load(bias + j), after = vec_sub(before, vec_mul(slopes, vec_abs(offset)));
+            vec_store(bias + j, vec_select(vec_equal(before, out), before, after));
         }
     }
     for (; j < count; j++) {
@@ -95,9 +88,10 @@ static void subtract_alibi(float *bias, const struct attn_problem *problem, cons
 
 /* Whether the bias leaves any of `count` columns in. */
 static int leaves_any(const float *bias, size_t count) {
+    const vec out = vec_constant(MINUS_INFINITY);
     size_t j = 0;
     for (; j + 4 <= count; j += 4) {
-        if (!vec_all(vec_equal(vec_load(bias + j), vec_splat(MINUS_INFINITY)))) return 1;
+        if (!vec_all(vec_equal(vec_load(bias + j), out))) return 1;
     }
     for (; j < count; j++) {
         if (bias[j] != MINUS_INFINITY) return 1;
@@ -175,6 +169,8 @@ static int describe_weight(struct attn_mask_tile *tile, const struct attn_proble
 void attn_mask_tile(struct attn_mask_tile *tile, const struct attn_problem *problem, const struct attn_mask_row *row,
                     size_t key, size_t count, int visit_all) {
     tile->bias = tile->weight = NULL;
+    /* a boolean mask is exact: adding 0 or -infinity rounds nothing */
+    tile->bias_is_exact = !problem->alibi_slopes && problem->attention_mask.dtype == ATTN_BOOL;
     if (visit_all) {
         tile->begin = 0, tile->end = count;
     } else {

@@ -18,6 +18,7 @@ struct attn_mask_row {
 struct attn_mask_tile {
     size_t begin, end;   /* columns that may take part; none: begin = end */
     const float *bias;   /* to add to the scores, -infinity = out; NULL = none */
+    int bias_is_exact;   /* the bias is 0 or -infinity everywhere */
     const float *weight; /* to multiply the exponentials with, 0 = out; NULL = ones */
     float bias_buffer[ATTN_TILE_KEYS], weight_buffer[ATTN_TILE_KEYS];
 };

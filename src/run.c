@@ -226,7 +226,11 @@ static void apply_softmax(const struct context *c, const struct tile *tile, cons
         for (size_t i = 0; i < count; i++) {
             const struct attn_mask_tile *mask = &strip->masks[r + i];
             const struct attn_mask_row *row = &c->mask_rows[strip->first + r + i];
-            rows[i] = (struct attn_softmax_row){mask->begin, mask->end, mask->bias, mask->weight, NULL, NULL};
+            rows[i] = (struct attn_softmax_row){.begin = mask->begin,
+                                                .end = mask->end,
+                                                .bias = mask->bias,
+                                                .bias_is_exact = mask->bias_is_exact,
+                                                .weight = mask->weight};
             if (window_row(c, c->result->scores, strip->first + r + i)) rows[i].scores = stage[i];
             if (attn_dropout_acts(&problem->dropout)) {
                 attn_dropout_factors(problem, row->batch, row->head, row->query, tile->key, tile->count, dropout[i]);
@@ -273,8 +277,8 @@ static void accumulate(const struct context *c, struct tile *tile, const struct 
     }
 }
 
-/* One strip of rows against one tile of keys. */
-static void run_strip(const struct context *c, struct tile *tile, size_t first) {
+/* One strip of rows against one tile of keys; returns how many rows were computed. */
+static size_t run_strip(const struct context *c, struct tile *tile, size_t first) {
     struct strip strip;
     strip.first = first, strip.count = smaller(STRIP, c->rows - first);
     describe(c, tile, &strip);
@@ -285,18 +289,21 @@ static void run_strip(const struct context *c, struct tile *tile, size_t first) 
         apply_softmax(c, tile, &strip, rescale);
         accumulate(c, tile, &strip, rescale);
     }
-    if (!c->result->weights) return;
-    for (size_t r = 0; r < strip.count; r++) {
+    for (size_t r = 0; c->result->weights && r < strip.count; r++) {
         float *window = window_row(c, c->result->weights, first + r);
         if (window) copy_window(c, window, tile, c->scores + r * ATTN_TILE_KEYS, strip.begin, strip.end);
         c->tile_max[(first + r) * c->plan->tile_count + tile->index] = row_state(c, first + r).max;
     }
+    return strip.begin < strip.end ? strip.count : 0;
 }
 
-static void run_tile(const struct context *c, size_t index) {
+/* Returns what it cost, in row-tiles. */
+static size_t run_tile(const struct context *c, size_t index) {
     size_t key = index * ATTN_TILE_KEYS;
     struct tile tile = {.index = index, .key = key, .count = smaller(ATTN_TILE_KEYS, c->problem->k_len - key)};
-    for (size_t first = 0; first < c->rows; first += STRIP) run_strip(c, &tile, first);
+    size_t computed = 0;
+    for (size_t first = 0; first < c->rows; first += STRIP) computed += run_strip(c, &tile, first);
+    return computed + (c->rows - computed) / 16 + 1; /* what is skipped had to be looked at */
 }
 
 /* Brings a row of weights, exponentials relative to the maximum of their time, to the row's own scale. */
@@ -357,10 +364,10 @@ void attn_run_job(const struct attn_plan *plan, const struct attn_problem *probl
             progress->tile = tile;
             return;
         }
-        run_tile(&c, tile);
-        *row_tiles -= smaller(*row_tiles, c.rows);
+        *row_tiles -= smaller(*row_tiles, run_tile(&c, tile));
     }
     for (size_t r = 0; r < c.rows; r++) close_row(&c, r);
+    *row_tiles -= smaller(*row_tiles, c.rows / 16 + 1);
     progress->job++;
     progress->tile = 0;
 }

@@ -44,14 +44,6 @@ static inline vec take_out(vec logit, size_t j, const struct attn_softmax_row *r
     return vec_select(vec_less(column, vec_splat((float)row->end)), logit, vec_splat(MINUS_INFINITY));
 }
 
-/* What rounding took from sum = a + b (Knuth's two-sum). A bias that swamps the scores, as finfo.min does, keeps
- * the meaning that float32 gives it, all logits equal: hence the limit. */
-static inline vec lost_in_sum(vec a, vec b, vec sum) {
-    vec b_part = vec_sub(sum, a), a_part = vec_sub(sum, b_part);
-    vec lost = vec_add(vec_sub(a, a_part), vec_sub(b, b_part));
-    return vec_select(vec_less(vec_abs(lost), vec_splat(0x1p-6f)), lost, vec_splat(0));
-}
-
 /* Scores to logits, in place; returns the maxima of the four lanes. */
 static vec plain_logits(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
     const vec scaling = vec_constant(tile->scaling);
@@ -64,28 +56,69 @@ static vec plain_logits(float *scores, const struct attn_softmax_tile *tile, con
     return max;
 }
 
-/* The same for rows with more to them; `lost` receives what rounding took from the biased ones. */
+static void copy(float *destination, const float *source, const struct attn_softmax_tile *tile) {
+    for (size_t j = tile->begin; j < tile->end; j += 4) vec_store(destination + j, vec_load(source + j));
+}
+
+static void cap(float *scores, const struct attn_softmax_tile *tile, const struct vec_exp_constants *constants) {
+    const struct vec_tanh_constants tanh_constants = vec_tanh_constants();
+    const vec softcap = vec_constant(tile->softcap);
+    for (size_t j = tile->begin; j < tile->end; j += 4) {
+        vec s = vec_div(vec_load(scores + j), softcap);
+        vec_store(scores + j, vec_mul(vec_tanh(s, &tanh_constants, constants), softcap));
+    }
+}
+
+static void add_exact_bias(float *scores, const struct attn_softmax_tile *tile, const float *bias) {
+    const vec out = vec_constant(MINUS_INFINITY);
+    for (size_t j = tile->begin; j < tile->end; j += 4) {
+        vec b = vec_load(bias + j), s = vec_load(scores + j);
+        vec_store(scores + j, vec_select(vec_equal(b, out), out, s));
+    }
+}
+
+/* Adds the bias; `lost` receives what rounding took from the sums (Knuth's two-sum). A bias that swamps the scores, as
+ * finfo.min does, keeps the meaning that float32 gives it, all logits equal: hence the limit. */
+static void add_bias(float *scores, float *lost, const struct attn_softmax_tile *tile, const float *bias) {
+    const vec out = vec_constant(MINUS_INFINITY), limit = vec_constant(0x1p-6f), zero = vec_splat(0);
+    for (size_t j = tile->begin; j < tile->end; j += 4) {
+        vec s = vec_load(scores + j), b = vec_load(bias + j), sum = vec_add(s, b);
+        vec b_part = vec_sub(sum, s), s_part = vec_sub(sum, b_part);
+        vec rest = vec_add(vec_sub(s, s_part), vec_sub(b, b_part));
+        vec_store(lost + j, vec_select(vec_less(vec_abs(rest), limit), rest, zero));
+        vec_store(scores + j, vec_select(vec_equal(b, out), out, sum));
+    }
+}
+
+/* Takes out keys of weight 0; returns the maxima of the four lanes. */
+static vec weigh(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
+    const vec out = vec_constant(MINUS_INFINITY), zero = vec_splat(0);
+    vec allowed = out, kept = out;
+    for (size_t j = tile->begin; j < tile->end; j += 4) {
+        vec s = take_out(vec_load(scores + j), j, row);
+        allowed = vec_max(allowed, s);
+        s = vec_select(vec_equal(vec_load(row->weight + j), zero), out, s);
+        kept = vec_max(kept, s);
+        vec_store(scores + j, s);
+    }
+    return tile->max_over == ATTN_ROW_MAX_ALLOWED ? allowed : kept;
+}
+
+/* The same for rows with more to them. */
 static vec masked_logits(float *scores, float *lost, const struct attn_softmax_tile *tile,
                          const struct attn_softmax_row *row, const struct vec_exp_constants *constants) {
-    const vec out = vec_constant(MINUS_INFINITY), scaling = vec_constant(tile->scaling);
-    const vec softcap = vec_constant(tile->softcap);
-    vec max = out;
+    const vec scaling = vec_constant(tile->scaling);
+    for (size_t j = tile->begin; j < tile->end; j += 4) vec_store(scores + j, vec_mul(vec_load(scores + j), scaling));
+    if (row->scores && tile->stage == ATTN_SCORES_RAW) copy(row->scores, scores, tile);
+    if (tile->softcap != 0) cap(scores, tile, constants);
+    if (row->scores && tile->stage == ATTN_SCORES_SOFTCAPPED) copy(row->scores, scores, tile);
+    if (row->bias && row->bias_is_exact) add_exact_bias(scores, tile, row->bias);
+    if (row->bias && !row->bias_is_exact) add_bias(scores, lost, tile, row->bias);
+    if (row->scores && tile->stage == ATTN_SCORES_BIASED) copy(row->scores, scores, tile);
+    if (row->weight) return weigh(scores, tile, row);
+    vec max = vec_splat(MINUS_INFINITY);
     for (size_t j = tile->begin; j < tile->end; j += 4) {
-        vec s = vec_mul(vec_load(scores + j), scaling);
-        if (row->scores && tile->stage == ATTN_SCORES_RAW) vec_store(row->scores + j, s);
-        if (tile->softcap != 0) s = vec_mul(vec_tanh(vec_div(s, softcap), constants), softcap);
-        if (row->scores && tile->stage == ATTN_SCORES_SOFTCAPPED) vec_store(row->scores + j, s);
-        if (row->bias) {
-            vec bias = vec_load(row->bias + j), sum = vec_add(s, bias);
-            vec_store(lost + j, lost_in_sum(s, bias, sum));
-            s = vec_select(vec_equal(bias, out), out, sum);
-        }
-        if (row->scores && tile->stage == ATTN_SCORES_BIASED) vec_store(row->scores + j, s);
-        s = take_out(s, j, row);
-        if (row->weight) {
-            if (tile->max_over == ATTN_ROW_MAX_ALLOWED) max = vec_max(max, s);
-            s = vec_select(vec_equal(vec_load(row->weight + j), vec_splat(0)), out, s);
-        }
+        vec s = take_out(vec_load(scores + j), j, row);
         max = vec_max(max, s);
         vec_store(scores + j, s);
     }
@@ -112,7 +145,7 @@ static vec masked_exponentials(float *scores, const float *lost, vec shift, vec 
     vec sum = zero, dropped = zero;
     for (size_t j = tile->begin; j < tile->end; j += 4) {
         vec x = vec_sub(vec_load(scores + j), shift);
-        if (row->bias) x = vec_add(x, vec_load(lost + j));
+        if (lost) x = vec_add(x, vec_load(lost + j));
         vec e = vec_exp(x, constants);
         /* outside the row's columns the factors are whatever lies there: those lanes stay 0 */
         if (row->weight) e = vec_select(vec_equal(e, zero), e, vec_mul(e, vec_load(row->weight + j)));
@@ -161,7 +194,8 @@ void attn_softmax_advance(struct attn_softmax *state, float *scores, const struc
         if (plain[r]) {
             sums[r] = dropped_sums[r] = plain_exponentials(row_scores, vec_splat(shift[r]), tile, &constants);
         } else {
-            sums[r] = masked_exponentials(row_scores, lost[r], vec_splat(shift[r]), &dropped_sums[r], tile, &rows[r],
+            const float *row_lost = rows[r].bias && !rows[r].bias_is_exact ? lost[r] : NULL;
+            sums[r] = masked_exponentials(row_scores, row_lost, vec_splat(shift[r]), &dropped_sums[r], tile, &rows[r],
                                           &constants);
         }
     }

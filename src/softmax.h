@@ -21,6 +21,7 @@ struct attn_softmax {
 struct attn_softmax_row {
     size_t begin, end;    /* columns that take part at all */
     const float *bias;    /* added to the scores; -infinity takes the key out; NULL: none */
+    int bias_is_exact;    /* adding it rounds nothing: it is 0 or -infinity everywhere */
     const float *weight;  /* multiplies the exponentials; 0 takes the key out; NULL: ones */
     const float *dropout; /* multiplies what multiplies the values; NULL: ones */
     float *scores;        /* receives the scores of the wanted stage; NULL: none */

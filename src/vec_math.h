@@ -47,19 +47,33 @@ static inline vec vec_exp(vec x, const struct vec_exp_constants *k) {
     return vec_mul(vec_madd(vec_mul(r, scale), p, scale), k->undo);
 }
 
+struct vec_tanh_constants {
+    vec p4, p3, p2, p1, p0, minus_two, near;
+};
+
+static inline struct vec_tanh_constants vec_tanh_constants(void) {
+    return (struct vec_tanh_constants){
+        .p4 = vec_constant(-0.005704984068870544f),
+        .p3 = vec_constant(0.0206390842795372f),
+        .p2 = vec_constant(-0.05373971536755562f),
+        .p1 = vec_constant(0.13331441581249237f),
+        .p0 = vec_constant(-0.3333328068256378f),
+        .minus_two = vec_constant(-2.0f),
+        .near = vec_constant(0.625f),
+    };
+}
+
 /* tanh x: x + x^3 P(x^2) near 0, (1 - e^-2|x|) / (1 + e^-2|x|) elsewhere. */
-static inline vec vec_tanh(vec x, const struct vec_exp_constants *k) {
+static inline vec vec_tanh(vec x, const struct vec_tanh_constants *k, const struct vec_exp_constants *exp_constants) {
     vec z = vec_mul(x, x);
-    vec p = vec_splat(-0.005704984068870544f);
-    p = vec_madd(p, z, vec_splat(0.0206390842795372f));
-    p = vec_madd(p, z, vec_splat(-0.05373971536755562f));
-    p = vec_madd(p, z, vec_splat(0.13331441581249237f));
-    p = vec_madd(p, z, vec_splat(-0.3333328068256378f));
+    vec p = vec_madd(k->p4, z, k->p3);
+    p = vec_madd(p, z, k->p2);
+    p = vec_madd(p, z, k->p1);
+    p = vec_madd(p, z, k->p0);
     vec near = vec_madd(vec_mul(p, z), x, x);
-    vec magnitude = vec_abs(x);
-    vec e = vec_exp(vec_mul(magnitude, vec_splat(-2.0f)), k);
-    vec far = vec_div(vec_sub(k->one, e), vec_add(k->one, e));
-    return vec_select(vec_less(magnitude, vec_splat(0.625f)), near, vec_copysign(far, x));
+    vec magnitude = vec_abs(x), e = vec_exp(vec_mul(magnitude, k->minus_two), exp_constants);
+    vec far = vec_div(vec_sub(exp_constants->one, e), vec_add(exp_constants->one, e));
+    return vec_select(vec_less(magnitude, k->near), near, vec_copysign(far, x));
 }
 
 #endif
