@@ -147,8 +147,11 @@ fuzz: $(fuzzers:%=$(out)/tests/fuzz_%)
 demo: build
 	@PORT=$(PORT) node tools/serve.mjs
 
+bench_jobs = $(foreach v,base relaxed,$(call compile,$(wasm_$(v)),bench/limit.c,build/bench/limit-$(v).o) \
+               'wasm-ld $(wasm_link) --export-all build/bench/limit-$(v).o -o build/bench/limit-$(v).wasm')
 bench: build bench/node_modules/.package-lock.json
-	node bench/bench.js
+	@printf '%s\n' $(bench_jobs) | node tools/clang.mjs
+	node bench/bench.js $(ARGS)
 
 check: node_modules/.package-lock.json
 	$(MAKE) config=sanitize test-c

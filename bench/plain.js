@@ -1,37 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Attention as one would write it without a library: three loops over typed arrays, float32 storage.
+ * Attention as one would write it without a library: loops over typed arrays. A contestant, and row by row the
+ * reference that every other contestant is compared with.
  */
-export function plainAttention(queries, keys, values, causal) {
-  const [batch, heads, qLen, dim] = queries.dims;
-  const [, keyHeads, kLen] = keys.dims;
-  const valueDim = values.dims[3];
-  const output = new Float32Array(batch * heads * qLen * valueDim);
-  const row = new Float32Array(kLen);
+import { keyRange } from './problem.js';
+
+/**
+ * One row of the output.
+ * @param {Float32Array} weights scratch for kLen numbers: what multiplied the values
+ * @param {Float32Array} output of the whole problem, [batch, heads, qLen, valueDim]; the row is written
+ */
+export function attendRow({ shape, data, options }, batch, head, query, weights, output) {
+  const { queries, keys, values } = data;
+  const { heads, keyHeads, qLen, kLen, dim, valueDim } = shape;
+  const { softcap, alibiSlopes, sinks, attentionMask, dropoutMask } = options;
+  const [begin, end] = keyRange(shape, options, batch, query);
+  const group = heads / keyHeads;
+  const row = (batch * heads + head) * qLen + query;
+  const keyBase = (batch * keyHeads + Math.floor(head / group)) * kLen;
   const scaling = 1 / Math.sqrt(dim);
-  for (let head = 0; head < batch * heads; head++) {
-    const keyHead = Math.floor(head / (heads / keyHeads));
-    for (let i = 0; i < qLen; i++) {
-      const end = causal ? Math.max(0, Math.min(kLen, i + kLen - qLen + 1)) : kLen;
-      const query = (head * qLen + i) * dim;
-      let max = -Infinity;
-      for (let j = 0; j < end; j++) {
-        const key = (keyHead * kLen + j) * dim;
-        let dot = 0;
-        for (let x = 0; x < dim; x++) dot += queries.data[query + x] * keys.data[key + x];
-        row[j] = dot * scaling;
-        if (row[j] > max) max = row[j];
-      }
-      const out = (head * qLen + i) * valueDim;
-      let sum = 0;
-      for (let j = 0; j < end; j++) {
-        const e = Math.exp(row[j] - max);
-        const value = (keyHead * kLen + j) * valueDim;
-        for (let x = 0; x < valueDim; x++) output[out + x] += e * values.data[value + x];
-        sum += e;
-      }
-      for (let x = 0; x < valueDim; x++) output[out + x] /= sum;
+  let max = -Infinity;
+  weights.fill(0);
+  for (let key = begin; key < end; key++) {
+    let score = 0;
+    for (let x = 0; x < dim; x++) score += queries[row * dim + x] * keys[(keyBase + key) * dim + x];
+    score *= scaling;
+    if (softcap) score = softcap * Math.tanh(score / softcap);
+    if (alibiSlopes) score -= alibiSlopes[head] * Math.abs(kLen - qLen + query - key);
+    if (attentionMask) {
+      const masked = attentionMask.data[query * kLen + key]; // [1, 1, qLen, kLen]
+      score += attentionMask.dtype === 'bool' ? (masked ? 0 : -Infinity) : masked;
     }
+    weights[key] = score;
+    if (score > max) max = score;
   }
-  return output;
+  if (sinks) max = Math.max(max, sinks[head]);
+  let sum = sinks ? Math.exp(sinks[head] - max) : 0;
+  for (let key = begin; key < end; key++) {
+    const isKept = !dropoutMask || dropoutMask.data[row * kLen + key];
+    weights[key] = isKept ? Math.exp(weights[key] - max) : 0;
+    sum += weights[key];
+  }
+  const out = output.subarray(row * valueDim, (row + 1) * valueDim).fill(0);
+  for (let key = begin; key < end; key++) {
+    weights[key] /= sum;
+    const value = (keyBase + key) * valueDim;
+    for (let x = 0; x < valueDim; x++) out[x] += weights[key] * values[value + x];
+  }
+}
+
+/** @returns a contestant that computes all rows */
+export function createPlainLoop(problem) {
+  const { batch, heads, qLen, kLen, valueDim } = problem.shape;
+  const weights = new Float32Array(kLen);
+  return {
+    run() {
+      const output = new Float32Array(batch * heads * qLen * valueDim);
+      for (let b = 0; b < batch; b++) {
+        for (let head = 0; head < heads; head++) {
+          for (let query = 0; query < qLen; query++) attendRow(problem, b, head, query, weights, output);
+        }
+      }
+      return output;
+    },
+    read: (output) => ({ output, layout: 'bhsd' }),
+  };
 }
