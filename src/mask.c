@@ -99,30 +99,31 @@ static int leaves_any(const float *bias, size_t count) {
     return 0;
 }
 
-/* Describes the bias of the row in tile->bias; returns whether it leaves any column in. */
-static int describe_bias(struct attn_mask_tile *tile, const struct attn_problem *problem,
-                         const struct attn_mask_row *row, size_t key, size_t count, int visit_all) {
+/* Describes the bias of the row; returns whether it leaves any column in. */
+static int describe_bias(struct attn_softmax_row *described, const struct attn_problem *problem,
+                         const struct attn_mask_row *row, size_t key, size_t count, int visit_all, float *buffer) {
     const struct attn_tensor *mask = &problem->attention_mask;
     int ranged = visit_all && (key < row->key_begin || key + count > row->key_end);
     if (!mask->data && !problem->alibi_slopes && !ranged) return 1;
-    size_t offset = mask->data ? attn_tensor_offset(mask, row->batch, row->head, row->query) + key * mask->column_stride : 0;
-    int in_place = mask->dtype == ATTN_FLOAT32 && mask->column_stride == 1 && count % 4 == 0 && !ranged;
-    if (mask->data && in_place && !problem->alibi_slopes && problem->sparse_mask.kind == ATTN_MASK_NONE) {
-        tile->bias = (const float *)mask->data + offset;
+    size_t offset = 0;
+    if (mask->data) offset = attn_tensor_offset(mask, row->batch, row->head, row->query) + key * mask->column_stride;
+    int as_it_is = mask->data && mask->dtype == ATTN_FLOAT32 && mask->column_stride == 1 && count % 4 == 0;
+    if (as_it_is && !problem->alibi_slopes && problem->sparse_mask.kind == ATTN_MASK_NONE && !ranged) {
+        described->bias = (const float *)mask->data + offset;
     } else {
-        float *bias = tile->bias_buffer;
         if (mask->data) {
-            copy_attention_mask(bias, problem, offset, count);
+            copy_attention_mask(buffer, problem, offset, count);
         } else {
-            for (size_t j = 0; j < count; j++) bias[j] = 0;
+            for (size_t j = 0; j < count; j++) buffer[j] = 0;
         }
-        if (problem->alibi_slopes) subtract_alibi(bias, problem, row, key, count);
+        if (problem->alibi_slopes) subtract_alibi(buffer, problem, row, key, count);
         for (size_t j = 0; ranged && j < count; j++) {
-            if (key + j < row->key_begin || key + j >= row->key_end) bias[j] = MINUS_INFINITY;
+            if (key + j < row->key_begin || key + j >= row->key_end) buffer[j] = MINUS_INFINITY;
         }
-        tile->bias = bias;
+        described->bias = buffer;
+        described->bias_is_exact = !problem->alibi_slopes && (!mask->data || mask->dtype == ATTN_BOOL);
     }
-    return leaves_any(tile->bias, count);
+    return leaves_any(described->bias, count);
 }
 
 /* Position in a CSR row of the first column >= key. */
@@ -137,14 +138,13 @@ static size_t lower_bound(const uint32_t *indices, size_t begin, size_t end, siz
     return begin;
 }
 
-/* Describes the sparse mask's weights of the row in tile->weight; returns whether it keeps any column. */
-static int describe_weight(struct attn_mask_tile *tile, const struct attn_problem *problem,
-                              const struct attn_mask_row *row, size_t key, size_t count) {
+/* Describes the sparse mask's weights of the row; returns whether it keeps any column. */
+static int describe_weight(struct attn_softmax_row *described, const struct attn_problem *problem,
+                           const struct attn_mask_row *row, size_t key, size_t count, float *weight) {
     const struct attn_mask *mask = &problem->sparse_mask;
     if (mask->kind == ATTN_MASK_NONE) return 1;
     size_t head = row->head / (problem->heads / mask->heads), batch = mask->batch == 1 ? 0 : row->batch;
     size_t mask_row = (batch * mask->heads + head) * problem->q_len + row->query;
-    float *weight = tile->weight_buffer;
     size_t kept = 0, ones = 0;
     if (mask->kind == ATTN_MASK_DENSE) {
         const float *source = mask->weights + mask_row * problem->k_len + key;
@@ -162,24 +162,20 @@ static int describe_weight(struct attn_mask_tile *tile, const struct attn_proble
         kept++;
         ones += weight[j] == 1;
     }
-    if (ones < count) tile->weight = weight;
+    if (ones < count) described->weight = weight;
     return kept > 0;
 }
 
-void attn_mask_tile(struct attn_mask_tile *tile, const struct attn_problem *problem, const struct attn_mask_row *row,
-                    size_t key, size_t count, int visit_all) {
-    tile->bias = tile->weight = NULL;
-    /* a boolean mask is exact: adding 0 or -infinity rounds nothing */
-    tile->bias_is_exact = !problem->alibi_slopes && problem->attention_mask.dtype == ATTN_BOOL;
-    if (visit_all) {
-        tile->begin = 0, tile->end = count;
-    } else {
-        tile->begin = row->key_begin < key ? 0 : row->key_begin - key;
-        tile->end = row->key_end < key + count ? row->key_end - key : count;
-        if (row->key_end <= key || tile->begin >= count) tile->begin = tile->end = 0;
-        if (tile->begin == tile->end) return;
-    }
-    int keeps = describe_bias(tile, problem, row, key, count, visit_all);
-    if (keeps || visit_all) keeps = describe_weight(tile, problem, row, key, count);
-    if (!keeps && !visit_all) tile->begin = tile->end = 0;
+int attn_mask_is_ranged(const struct attn_problem *problem) {
+    return !problem->attention_mask.data && !problem->alibi_slopes && problem->sparse_mask.kind == ATTN_MASK_NONE;
+}
+
+struct attn_softmax_row attn_mask_tile(const struct attn_problem *problem, const struct attn_mask_row *row, size_t key,
+                                       size_t count, int visit_all, struct attn_mask_buffer *buffer) {
+    struct attn_softmax_row described = {.end = count};
+    if (!visit_all) described = attn_mask_range(row, key, count);
+    if (described.begin == described.end) return described;
+    int keeps = describe_bias(&described, problem, row, key, count, visit_all, buffer->bias);
+    if (keeps || visit_all) keeps = describe_weight(&described, problem, row, key, count, buffer->weight);
+    return keeps || visit_all ? described : (struct attn_softmax_row){0};
 }

@@ -7,6 +7,7 @@
 #define ATTN_MASK_H
 
 #include "attn.h"
+#include "softmax.h"
 
 /* What is known of a row before any tile is looked at. */
 struct attn_mask_row {
@@ -14,26 +15,33 @@ struct attn_mask_row {
     size_t key_begin, key_end; /* the keys that causal order, window and lengths leave */
 };
 
-/* One row of one tile. Arrays cover the tile's columns, and are readable up to a multiple of 4 of them. */
-struct attn_mask_tile {
-    size_t begin, end;   /* columns that may take part; none: begin = end */
-    const float *bias;   /* to add to the scores, -infinity = out; NULL = none */
-    int bias_is_exact;   /* the bias is 0 or -infinity everywhere */
-    const float *weight; /* to multiply the exponentials with, 0 = out; NULL = ones */
-    float bias_buffer[ATTN_TILE_KEYS], weight_buffer[ATTN_TILE_KEYS];
-};
-
 struct attn_mask_row attn_mask_row(const struct attn_problem *problem, size_t batch, size_t head, size_t query);
 
-/* Keys [key, key + count) of a row. With visit_all, columns that are out are described too (their scores are wanted):
- * as a bias of -infinity. */
-void attn_mask_tile(struct attn_mask_tile *tile, const struct attn_problem *problem, const struct attn_mask_row *row,
-                    size_t key, size_t count, int visit_all);
+/* Whether the rows' keys [key_begin, key_end) are all there is to the problem's masks. */
+int attn_mask_is_ranged(const struct attn_problem *problem);
 
-/* Whether column j of a described tile takes part. */
-static inline int attn_mask_tile_keeps(const struct attn_mask_tile *tile, size_t j) {
-    if (j < tile->begin || j >= tile->end) return 0;
-    return !(tile->bias && tile->bias[j] == -__builtin_inff()) && !(tile->weight && tile->weight[j] == 0);
+/* What such a row gets of the tile of keys [key, key + count). */
+static inline struct attn_softmax_row attn_mask_range(const struct attn_mask_row *row, size_t key, size_t count) {
+    size_t begin = row->key_begin > key ? row->key_begin - key : 0;
+    size_t end = row->key_end < key + count ? row->key_end : key + count;
+    if (end <= key + begin) return (struct attn_softmax_row){0};
+    return (struct attn_softmax_row){.begin = begin, .end = end - key};
+}
+
+/* Room for what is not read where it stands. */
+struct attn_mask_buffer {
+    float bias[ATTN_TILE_KEYS], weight[ATTN_TILE_KEYS];
+};
+
+/* The same whatever the masks. With visit_all, columns that are out are described too (their
+ * scores are wanted): as a bias of -infinity. */
+struct attn_softmax_row attn_mask_tile(const struct attn_problem *problem, const struct attn_mask_row *row, size_t key,
+                                       size_t count, int visit_all, struct attn_mask_buffer *buffer);
+
+/* Whether column j of a tile takes part. */
+static inline int attn_mask_keeps(const struct attn_softmax_row *row, size_t j) {
+    if (j < row->begin || j >= row->end) return 0;
+    return !(row->bias && row->bias[j] == -__builtin_inff()) && !(row->weight && row->weight[j] == 0);
 }
 
 #endif

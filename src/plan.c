@@ -9,7 +9,7 @@
 #include "tile.h"
 
 /* Rows of a job: enough that packing a tile of keys and values is a small part of using it. */
-#define BLOCK_ROWS 264
+#define BLOCK_ROWS 512
 /* In place: so few queries that packing takes longer than it saves, and rows so long that interleaved sums are the
  * more exact ones. */
 #define IN_PLACE_QUERIES 8
@@ -46,9 +46,8 @@ int attn_plan_compute(struct attn_plan *plan, const struct attn_problem *problem
     plan->group_heads =
         greatest_common_divisor(problem->heads / problem->key_heads, problem->heads / problem->value_heads);
     plan->group_count = problem->heads / plan->group_heads;
-    plan->block_queries = BLOCK_ROWS / plan->group_heads;
-    if (plan->block_queries > problem->q_len) plan->block_queries = problem->q_len;
-    if (plan->block_queries == 0) plan->block_queries = 1;
+    size_t most = plan->group_heads < BLOCK_ROWS ? BLOCK_ROWS / plan->group_heads : 1;
+    plan->block_queries = (problem->q_len - 1) / ((problem->q_len - 1) / most + 1) + 1; /* blocks of equal size */
     plan->block_count = (problem->q_len - 1) / plan->block_queries + 1;
     plan->block_rows = plan->group_heads * plan->block_queries;
     /* by the queries alone: heads that share their keys get the same bits as heads with copies of them */
@@ -66,8 +65,8 @@ int attn_plan_compute(struct attn_plan *plan, const struct attn_problem *problem
     plan->accumulators_offset = reserve(plan, &overflow, plan->block_rows, wide, ELEMENT_BYTES);
     plan->scores_offset = reserve(plan, &overflow, ATTN_STRIP_ROWS, ATTN_TILE_KEYS, ELEMENT_BYTES);
     plan->scratch_offset = reserve(plan, &overflow, ATTN_PANEL, scratch, ELEMENT_BYTES);
-    plan->softmax_offset = reserve(plan, &overflow, round_up(plan->block_rows, ATTN_SOFTMAX_ROWS) / ATTN_SOFTMAX_ROWS, 1,
-                                   sizeof(struct attn_softmax));
+    plan->softmax_offset = reserve(plan, &overflow, round_up(plan->block_rows, ATTN_SOFTMAX_ROWS) / ATTN_SOFTMAX_ROWS,
+                                   1, sizeof(struct attn_softmax));
     plan->mask_rows_offset = reserve(plan, &overflow, plan->block_rows, 1, sizeof(struct attn_mask_row));
     plan->tile_max_offset =
         reserve(plan, &overflow, result->weights ? plan->block_rows : 0, plan->tile_count, ELEMENT_BYTES);

@@ -16,7 +16,8 @@ void attn_philox4x32_four(uint32_t words[16], const uint32_t counter[4], const u
 
     for (int round = 0; round < 10; round++) {
         vec high0, high1;
-        const vec low0 = vec_multiply_u32(c[0], multiplier0, &high0), low1 = vec_multiply_u32(c[2], multiplier1, &high1);
+        const vec low0 = vec_multiply_u32(c[0], multiplier0, &high0),
+                  low1 = vec_multiply_u32(c[2], multiplier1, &high1);
         c[0] = vec_xor(vec_xor(high1, c[1]), vec_splat_u32(key0));
         c[1] = low1;
         c[2] = vec_xor(vec_xor(high0, c[3]), vec_splat_u32(key1));

@@ -27,15 +27,16 @@ struct context {
     float *query_rows, *keys, *values, *accumulators, *scores, *scratch, *tile_max;
     struct attn_softmax *softmax; /* of four rows each */
     struct attn_mask_row *mask_rows;
+    int ranged; /* see attn_mask_is_ranged */
 };
 
 /* The tile at hand. */
 struct tile {
     size_t index, key, count;
-    int placed;                     /* the rest is known */
-    const float *key_rows;          /* in place; otherwise the panels in c->keys are meant */
-    size_t key_stride;              /* of key_rows */
-    struct attn_panels values;      /* [count, wide] */
+    int placed;                       /* the rest is known */
+    const float *key_rows;            /* in place; otherwise the panels in c->keys are meant */
+    size_t key_stride;                /* of key_rows */
+    struct attn_panels values;        /* [count, wide] */
     enum { UNKNOWN, YES, NO } finite; /* whether all values are */
 };
 
@@ -43,7 +44,9 @@ struct tile {
 struct strip {
     size_t first, count;
     size_t begin, end; /* columns that some row sees, begin a multiple of a panel; none: begin = end */
-    struct attn_mask_tile masks[STRIP];
+    int full;          /* every row sees all of them, as they are */
+    struct attn_softmax_row rows[STRIP];
+    struct attn_mask_buffer masks[STRIP];
 };
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -65,6 +68,7 @@ static struct context open_job(const struct attn_plan *plan, const struct attn_p
     c.softmax = (struct attn_softmax *)(base + plan->softmax_offset);
     c.mask_rows = (struct attn_mask_row *)(base + plan->mask_rows_offset);
     c.tile_max = (float *)(base + plan->tile_max_offset);
+    c.ranged = attn_mask_is_ranged(problem) && !plan->visit_all;
     return c;
 }
 
@@ -87,12 +91,11 @@ static void open_rows(struct context *c) {
         size_t head = c->job.head_begin + r % c->plan->group_heads;
         size_t query = c->job.query_begin + r / c->plan->group_heads;
         const float *source = attn_source_row(&problem->queries, c->job.batch, head, query, dim, c->scratch);
-        float *row = c->query_rows + r * dim;
-        for (size_t i = 0; i < dim; i++) row[i] = source[i];
+        attn_copy_f32(c->query_rows + r * dim, source, dim);
         c->mask_rows[r] = attn_mask_row(problem, c->job.batch, head, query);
         if (r % ATTN_SOFTMAX_ROWS == 0) attn_softmax_init(&c->softmax[r / ATTN_SOFTMAX_ROWS]);
     }
-    for (size_t i = 0; i < c->rows * c->wide; i++) c->accumulators[i] = 0;
+    attn_clear_f32(c->accumulators, c->rows * c->wide);
 }
 
 /* The range of keys that some row may see. */
@@ -184,14 +187,22 @@ static void copy_window(const struct context *c, float *window, const struct til
 
 static void describe(const struct context *c, const struct tile *tile, struct strip *strip) {
     strip->begin = tile->count, strip->end = 0;
+    size_t all_begin = 0, all_end = tile->count;
     for (size_t r = 0; r < strip->count; r++) {
-        struct attn_mask_tile *mask = &strip->masks[r];
-        attn_mask_tile(mask, c->problem, &c->mask_rows[strip->first + r], tile->key, tile->count, c->plan->visit_all);
-        if (mask->begin == mask->end) continue;
-        strip->begin = smaller(strip->begin, mask->begin / ATTN_PANEL * ATTN_PANEL);
-        strip->end = larger(strip->end, mask->end);
+        const struct attn_mask_row *place = &c->mask_rows[strip->first + r];
+        struct attn_softmax_row *row = &strip->rows[r];
+        *row = c->ranged
+                   ? attn_mask_range(place, tile->key, tile->count)
+                   : attn_mask_tile(c->problem, place, tile->key, tile->count, c->plan->visit_all, &strip->masks[r]);
+        all_begin = larger(all_begin, row->begin);
+        all_end = row->bias || row->weight ? 0 : smaller(all_end, row->end);
+        if (row->begin == row->end) continue;
+        strip->begin = smaller(strip->begin, row->begin);
+        strip->end = larger(strip->end, row->end);
     }
     if (strip->end == 0) strip->begin = 0;
+    strip->begin -= strip->begin % ATTN_PANEL;
+    strip->full = all_begin <= strip->begin && strip->end <= all_end;
 }
 
 /* c->scores = queries * keys */
@@ -210,45 +221,31 @@ static void score(const struct context *c, const struct tile *tile, const struct
 }
 
 /* Scores turned into what multiplies the values; rescale receives the factors of the rows' accumulators. */
-static void apply_softmax(const struct context *c, const struct tile *tile, const struct strip *strip,
-                          float *rescale) {
+static void apply_softmax(const struct context *c, const struct tile *tile, struct strip *strip, float *rescale) {
     const struct attn_problem *problem = c->problem;
-    struct attn_softmax_tile shared = {.begin = strip->begin,
-                                       .end = strip->end,
-                                       .scaling = problem->scaling,
-                                       .softcap = problem->softcap,
-                                       .max_over = problem->row_max_over,
-                                       .stage = c->result->score_stage};
-    for (size_t r = 0; r < strip->count; r += ATTN_SOFTMAX_ROWS) {
-        float stage[ATTN_SOFTMAX_ROWS][ATTN_TILE_KEYS], dropout[ATTN_SOFTMAX_ROWS][ATTN_TILE_KEYS];
-        struct attn_softmax_row rows[ATTN_SOFTMAX_ROWS];
-        size_t count = smaller(ATTN_SOFTMAX_ROWS, strip->count - r);
-        for (size_t i = 0; i < count; i++) {
-            const struct attn_mask_tile *mask = &strip->masks[r + i];
-            const struct attn_mask_row *row = &c->mask_rows[strip->first + r + i];
-            rows[i] = (struct attn_softmax_row){.begin = mask->begin,
-                                                .end = mask->end,
-                                                .bias = mask->bias,
-                                                .bias_is_exact = mask->bias_is_exact,
-                                                .weight = mask->weight};
-            if (window_row(c, c->result->scores, strip->first + r + i)) rows[i].scores = stage[i];
-            if (attn_dropout_acts(&problem->dropout)) {
-                attn_dropout_factors(problem, row->batch, row->head, row->query, tile->key, tile->count, dropout[i]);
-                rows[i].dropout = dropout[i];
-            }
-        }
-        attn_softmax_advance(&c->softmax[(strip->first + r) / ATTN_SOFTMAX_ROWS], c->scores + r * ATTN_TILE_KEYS,
-                             &shared, rows, count, rescale + r);
-        for (size_t i = 0; i < count; i++) {
-            float *window = window_row(c, c->result->scores, strip->first + r + i);
-            if (window) copy_window(c, window, tile, stage[i], strip->begin, strip->end);
+    const struct attn_softmax_tile shared = {.begin = strip->begin,
+                                             .end = strip->end,
+                                             .scaling = problem->scaling,
+                                             .softcap = problem->softcap,
+                                             .max_over = problem->row_max_over,
+                                             .stage = c->result->score_stage};
+    float stage[STRIP][ATTN_TILE_KEYS], dropout[STRIP][ATTN_TILE_KEYS];
+    if (attn_dropout_acts(&problem->dropout)) {
+        for (size_t r = 0; r < strip->count; r++) {
+            const struct attn_mask_row *row = &c->mask_rows[strip->first + r];
+            attn_dropout_factors(problem, row->batch, row->head, row->query, tile->key, tile->count, dropout[r]);
+            strip->rows[r].dropout = dropout[r];
         }
     }
-}
-
-static int is_full(const struct strip *strip, size_t r) {
-    const struct attn_mask_tile *mask = &strip->masks[r];
-    return mask->begin <= strip->begin && strip->end <= mask->end && !mask->bias && !mask->weight;
+    if (c->result->scores) {
+        for (size_t r = 0; r < strip->count; r++) strip->rows[r].scores = stage[r];
+    }
+    attn_softmax_advance(&c->softmax[strip->first / ATTN_SOFTMAX_ROWS], c->scores, &shared, strip->rows, strip->count,
+                         rescale);
+    for (size_t r = 0; c->result->scores && r < strip->count; r++) {
+        float *window = window_row(c, c->result->scores, strip->first + r);
+        if (window) copy_window(c, window, tile, stage[r], strip->begin, strip->end);
+    }
 }
 
 /* accumulators = rescale * accumulators + exponentials * values. Values that are not finite touch only the rows that
@@ -259,19 +256,17 @@ static void accumulate(const struct context *c, struct tile *tile, const struct 
     const float *scores = c->scores + strip->begin;
     struct attn_panels values = tile->values;
     values.data += strip->begin * values.row_stride;
-    int careful = 0;
-    for (size_t r = 0; r < strip->count; r++) careful |= !is_full(strip, r);
-    if (careful && tile->finite == UNKNOWN) {
+    if (!strip->full && tile->finite == UNKNOWN) {
         tile->finite = attn_tile_f32_is_finite(tile->values, panels, tile->count) ? YES : NO;
     }
-    if (!careful || tile->finite == YES) {
+    if (strip->full || tile->finite == YES) {
         attn_tile_f32_multiply(accumulators, c->wide, rescale, scores, ATTN_TILE_KEYS, strip->count, values, panels,
                                depth, ATTN_TILE_KEYS);
         return;
     }
     for (size_t r = 0; r < strip->count; r++) {
         uint8_t keep[ATTN_TILE_KEYS];
-        for (size_t j = 0; j < depth; j++) keep[j] = (uint8_t)attn_mask_tile_keeps(&strip->masks[r], strip->begin + j);
+        for (size_t j = 0; j < depth; j++) keep[j] = (uint8_t)attn_mask_keeps(&strip->rows[r], strip->begin + j);
         attn_tile_f32_multiply_kept(accumulators + r * c->wide, rescale[r], scores + r * ATTN_TILE_KEYS, keep, values,
                                     panels, depth);
     }
@@ -331,11 +326,10 @@ static void close_row(const struct context *c, size_t r) {
     const float *accumulator = c->accumulators + r * c->wide;
     size_t value_dim = problem->value_dim;
     size_t row = (place->batch * problem->heads + place->head) * problem->q_len + place->query;
-    float denominator =
-        problem->dropout.placement == ATTN_DROPOUT_BEFORE_NORMALIZATION ? state.dropped_sum : state.sum;
+    float denominator = problem->dropout.placement == ATTN_DROPOUT_BEFORE_NORMALIZATION ? state.dropped_sum : state.sum;
     struct attn_softmax_result closed = attn_softmax_finish(
-        state.max, state.sum, denominator, problem->sinks ? &problem->sinks[place->head] : NULL, problem->empty_rows);
-    if (result->log_sum_exp) result->log_sum_exp[row] = closed.log_sum_exp;
+        state.max, denominator, problem->sinks ? &problem->sinks[place->head] : NULL, problem->empty_rows);
+    if (result->log_sum_exp) result->log_sum_exp[row] = attn_softmax_log_sum(state.max, state.sum);
     if (result->row_max) result->row_max[row] = state.max;
     if (result->denominator) result->denominator[row] = denominator;
     if (result->numerator) {

@@ -36,34 +36,33 @@ void attn_softmax_init(struct attn_softmax *state) {
     vec_store(state->dropped_sum, vec_splat(0));
 }
 
-/* Lanes of the vector at column j that are outside the row's columns take no part. */
-static inline vec take_out(vec logit, size_t j, const struct attn_softmax_row *row) {
-    if (row->begin <= j && j + 4 <= row->end) return logit;
+/* Lanes at column j that are outside [begin, end) take no part. */
+static inline vec take_out(vec logit, size_t j, size_t begin, size_t end) {
     vec column = vec_add(vec_splat((float)j), vec_load((const float[4]){0, 1, 2, 3}));
-    logit = vec_select(vec_less(column, vec_splat((float)row->begin)), vec_splat(MINUS_INFINITY), logit);
-    return vec_select(vec_less(column, vec_splat((float)row->end)), logit, vec_splat(MINUS_INFINITY));
+    logit = vec_select(vec_less(column, vec_splat((float)begin)), vec_splat(MINUS_INFINITY), logit);
+    return vec_select(vec_less(column, vec_splat((float)end)), logit, vec_splat(MINUS_INFINITY));
 }
 
-/* Scores to logits, in place; returns the maxima of the four lanes. */
-static vec plain_logits(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
-    const vec scaling = vec_constant(tile->scaling);
+/* Writes -infinity over what is outside the row's columns; returns the maxima of the four lanes. */
+static vec restrict_to(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
+    const size_t begin = row->begin, end = row->end, tile_end = tile->end;
     vec max = vec_splat(MINUS_INFINITY);
-    for (size_t j = tile->begin; j < tile->end; j += 4) {
-        vec s = take_out(vec_mul(vec_load(scores + j), scaling), j, row);
+    for (size_t j = tile->begin; j < tile_end; j += 4) {
+        vec s = vec_load(scores + j);
+        if (j < begin || j + 4 > end) vec_store(scores + j, s = take_out(s, j, begin, end));
         max = vec_max(max, s);
-        vec_store(scores + j, s);
     }
     return max;
 }
 
 static void copy(float *destination, const float *source, const struct attn_softmax_tile *tile) {
-    for (size_t j = tile->begin; j < tile->end; j += 4) vec_store(destination + j, vec_load(source + j));
+    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) vec_store(destination + j, vec_load(source + j));
 }
 
 static void cap(float *scores, const struct attn_softmax_tile *tile, const struct vec_exp_constants *constants) {
     const struct vec_tanh_constants tanh_constants = vec_tanh_constants();
     const vec softcap = vec_constant(tile->softcap);
-    for (size_t j = tile->begin; j < tile->end; j += 4) {
+    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
         vec s = vec_div(vec_load(scores + j), softcap);
         vec_store(scores + j, vec_mul(vec_tanh(s, &tanh_constants, constants), softcap));
     }
@@ -71,7 +70,7 @@ static void cap(float *scores, const struct attn_softmax_tile *tile, const struc
 
 static void add_exact_bias(float *scores, const struct attn_softmax_tile *tile, const float *bias) {
     const vec out = vec_constant(MINUS_INFINITY);
-    for (size_t j = tile->begin; j < tile->end; j += 4) {
+    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
         vec b = vec_load(bias + j), s = vec_load(scores + j);
         vec_store(scores + j, vec_select(vec_equal(b, out), out, s));
     }
@@ -81,7 +80,7 @@ static void add_exact_bias(float *scores, const struct attn_softmax_tile *tile, 
  * finfo.min does, keeps the meaning that float32 gives it, all logits equal: hence the limit. */
 static void add_bias(float *scores, float *lost, const struct attn_softmax_tile *tile, const float *bias) {
     const vec out = vec_constant(MINUS_INFINITY), limit = vec_constant(0x1p-6f), zero = vec_splat(0);
-    for (size_t j = tile->begin; j < tile->end; j += 4) {
+    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
         vec s = vec_load(scores + j), b = vec_load(bias + j), sum = vec_add(s, b);
         vec b_part = vec_sub(sum, s), s_part = vec_sub(sum, b_part);
         vec rest = vec_add(vec_sub(s, s_part), vec_sub(b, b_part));
@@ -91,113 +90,112 @@ static void add_bias(float *scores, float *lost, const struct attn_softmax_tile 
 }
 
 /* Takes out keys of weight 0; returns the maxima of the four lanes. */
-static vec weigh(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
+static vec weigh(float *scores, const struct attn_softmax_tile *tile, const float *weight) {
     const vec out = vec_constant(MINUS_INFINITY), zero = vec_splat(0);
-    vec allowed = out, kept = out;
-    for (size_t j = tile->begin; j < tile->end; j += 4) {
-        vec s = take_out(vec_load(scores + j), j, row);
-        allowed = vec_max(allowed, s);
-        s = vec_select(vec_equal(vec_load(row->weight + j), zero), out, s);
-        kept = vec_max(kept, s);
-        vec_store(scores + j, s);
-    }
-    return tile->max_over == ATTN_ROW_MAX_ALLOWED ? allowed : kept;
-}
-
-/* The same for rows with more to them. */
-static vec masked_logits(float *scores, float *lost, const struct attn_softmax_tile *tile,
-                         const struct attn_softmax_row *row, const struct vec_exp_constants *constants) {
-    const vec scaling = vec_constant(tile->scaling);
-    for (size_t j = tile->begin; j < tile->end; j += 4) vec_store(scores + j, vec_mul(vec_load(scores + j), scaling));
-    if (row->scores && tile->stage == ATTN_SCORES_RAW) copy(row->scores, scores, tile);
-    if (tile->softcap != 0) cap(scores, tile, constants);
-    if (row->scores && tile->stage == ATTN_SCORES_SOFTCAPPED) copy(row->scores, scores, tile);
-    if (row->bias && row->bias_is_exact) add_exact_bias(scores, tile, row->bias);
-    if (row->bias && !row->bias_is_exact) add_bias(scores, lost, tile, row->bias);
-    if (row->scores && tile->stage == ATTN_SCORES_BIASED) copy(row->scores, scores, tile);
-    if (row->weight) return weigh(scores, tile, row);
-    vec max = vec_splat(MINUS_INFINITY);
-    for (size_t j = tile->begin; j < tile->end; j += 4) {
-        vec s = take_out(vec_load(scores + j), j, row);
+    vec max = out;
+    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
+        vec s = vec_select(vec_equal(vec_load(weight + j), zero), out, vec_load(scores + j));
         max = vec_max(max, s);
         vec_store(scores + j, s);
     }
     return max;
 }
 
-/* Logits to exponentials, in place; returns the sums of the four lanes. */
-static vec plain_exponentials(float *scores, vec shift, const struct attn_softmax_tile *tile,
-                              const struct vec_exp_constants *constants) {
+/* Dot products to logits, in place; returns the maxima of the four lanes. */
+static vec logits(float *scores, float *lost, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row,
+                  const struct vec_exp_constants *constants) {
+    const vec scaling = vec_constant(tile->scaling);
+    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
+        vec_store(scores + j, vec_mul(vec_load(scores + j), scaling));
+    }
+    if (row->scores && tile->stage == ATTN_SCORES_RAW) copy(row->scores, scores, tile);
+    if (tile->softcap != 0) cap(scores, tile, constants);
+    if (row->scores && tile->stage == ATTN_SCORES_SOFTCAPPED) copy(row->scores, scores, tile);
+    if (row->bias && row->bias_is_exact) add_exact_bias(scores, tile, row->bias);
+    if (row->bias && !row->bias_is_exact) add_bias(scores, lost, tile, row->bias);
+    if (row->scores && tile->stage == ATTN_SCORES_BIASED) copy(row->scores, scores, tile);
+    vec allowed = restrict_to(scores, tile, row);
+    if (!row->weight) return allowed;
+    vec kept = weigh(scores, tile, row->weight);
+    return tile->max_over == ATTN_ROW_MAX_ALLOWED ? allowed : kept;
+}
+
+/* Logits times `scaling` to exponentials, in place; returns the sums of the four lanes. */
+static vec exponentials(float *scores, vec scaling, vec shift, const struct attn_softmax_tile *tile,
+                        const struct vec_exp_constants *constants) {
     vec sum = vec_splat(0);
-    for (size_t j = tile->begin; j < tile->end; j += 4) {
-        vec e = vec_exp(vec_sub(vec_load(scores + j), shift), constants);
+    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
+        vec e = vec_exp(vec_sub(vec_mul(vec_load(scores + j), scaling), shift), constants);
         sum = vec_add(sum, e);
         vec_store(scores + j, e);
     }
     return sum;
 }
 
-/* The same for rows with more to them: also the sums of what dropout left. */
-static vec masked_exponentials(float *scores, const float *lost, vec shift, vec *dropped_sum,
-                               const struct attn_softmax_tile *tile, const struct attn_softmax_row *row,
-                               const struct vec_exp_constants *constants) {
+static void add(float *scores, const float *addend, vec shift, const struct attn_softmax_tile *tile) {
+    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
+        vec_store(scores + j, vec_add(vec_sub(vec_load(scores + j), shift), vec_load(addend + j)));
+    }
+}
+
+/* Exponentials times factors, in place; returns the sums of the four lanes. Outside the row's columns the factors are
+ * whatever lies there: those lanes stay 0. */
+static vec multiply(float *exponentials, const float *factors, const struct attn_softmax_tile *tile) {
     const vec zero = vec_splat(0);
-    vec sum = zero, dropped = zero;
-    for (size_t j = tile->begin; j < tile->end; j += 4) {
-        vec x = vec_sub(vec_load(scores + j), shift);
-        if (lost) x = vec_add(x, vec_load(lost + j));
-        vec e = vec_exp(x, constants);
-        /* outside the row's columns the factors are whatever lies there: those lanes stay 0 */
-        if (row->weight) e = vec_select(vec_equal(e, zero), e, vec_mul(e, vec_load(row->weight + j)));
+    vec sum = zero;
+    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
+        vec e = vec_load(exponentials + j);
+        e = vec_select(vec_equal(e, zero), e, vec_mul(e, vec_load(factors + j)));
         sum = vec_add(sum, e);
-        if (row->dropout) {
-            e = vec_select(vec_equal(e, zero), e, vec_mul(e, vec_load(row->dropout + j)));
-            dropped = vec_add(dropped, e);
-        }
-        vec_store(scores + j, e);
+        vec_store(exponentials + j, e);
     }
-    *dropped_sum = row->dropout ? dropped : sum;
     return sum;
 }
 
-void attn_softmax_advance(struct attn_softmax *state, float *scores, const struct attn_softmax_tile *tile,
-                          const struct attn_softmax_row *rows, size_t count, float *rescale) {
-    const struct vec_exp_constants constants = vec_exp_constants();
-    const vec none = vec_splat(MINUS_INFINITY), zero = vec_splat(0);
+/* The same for up to four rows. */
+static inline void advance_four(struct attn_softmax *state, float *scores, const struct attn_softmax_tile *tile,
+                                const struct attn_softmax_row *rows, size_t count, float *rescale,
+                                const struct vec_exp_constants *constants) {
+    const vec none = vec_splat(MINUS_INFINITY), zero = vec_splat(0), one = vec_splat(1);
     float lost[ATTN_SOFTMAX_ROWS][ATTN_TILE_KEYS];
-    int plain[ATTN_SOFTMAX_ROWS];
+    int plain[ATTN_SOFTMAX_ROWS]; /* logits are the dot products times a positive factor */
     vec maxima[ATTN_SOFTMAX_ROWS], sums[ATTN_SOFTMAX_ROWS], dropped_sums[ATTN_SOFTMAX_ROWS];
 
     for (size_t r = 0; r < ATTN_SOFTMAX_ROWS; r++) {
         const struct attn_softmax_row *row = &rows[r];
+        float *row_scores = scores + r * ATTN_TILE_KEYS;
         maxima[r] = none;
         if (r >= count) continue;
-        plain[r] = !row->bias && !row->weight && !row->dropout && !row->scores && tile->softcap == 0;
-        float *row_scores = scores + r * ATTN_TILE_KEYS;
-        maxima[r] = plain[r] ? plain_logits(row_scores, tile, row)
-                             : masked_logits(row_scores, lost[r], tile, row, &constants);
+        plain[r] = !row->bias && !row->weight && !row->scores && tile->softcap == 0 && tile->scaling > 0;
+        if (plain[r]) {
+            maxima[r] = vec_mul(restrict_to(row_scores, tile, row), vec_splat(tile->scaling));
+        } else {
+            maxima[r] = logits(row_scores, lost[r], tile, row, constants);
+        }
     }
     vec_transpose(maxima);
     vec tile_max = vec_max(vec_max(maxima[0], maxima[2]), vec_max(maxima[1], maxima[3]));
     /* a maximum of -0 becomes +0, whichever of them came first */
     vec old_max = vec_load(state->max), new_max = vec_add(vec_max(old_max, tile_max), zero);
-    vec factor = vec_exp(vec_sub(old_max, new_max), &constants);
-    factor = vec_select(vec_equal(old_max, new_max), vec_splat(1), factor);
+    vec factor = vec_exp(vec_sub(old_max, new_max), constants);
+    factor = vec_select(vec_equal(old_max, new_max), one, factor);
     /* a row without a key yet has no maximum to subtract */
     float shift[ATTN_SOFTMAX_ROWS];
     vec_store(shift, vec_select(vec_equal(new_max, none), zero, new_max));
 
     for (size_t r = 0; r < ATTN_SOFTMAX_ROWS; r++) {
+        const struct attn_softmax_row *row = &rows[r];
+        float *row_scores = scores + r * ATTN_TILE_KEYS;
         sums[r] = dropped_sums[r] = zero;
         if (r >= count) continue;
-        float *row_scores = scores + r * ATTN_TILE_KEYS;
-        if (plain[r]) {
-            sums[r] = dropped_sums[r] = plain_exponentials(row_scores, vec_splat(shift[r]), tile, &constants);
-        } else {
-            const float *row_lost = rows[r].bias && !rows[r].bias_is_exact ? lost[r] : NULL;
-            sums[r] = masked_exponentials(row_scores, row_lost, vec_splat(shift[r]), &dropped_sums[r], tile, &rows[r],
-                                          &constants);
+        vec row_shift = vec_splat(shift[r]), scaling = plain[r] ? vec_splat(tile->scaling) : one;
+        if (row->bias && !row->bias_is_exact) {
+            add(row_scores, lost[r], row_shift, tile);
+            row_shift = zero;
         }
+        sums[r] = exponentials(row_scores, scaling, row_shift, tile, constants);
+        if (row->weight) sums[r] = multiply(row_scores, row->weight, tile);
+        dropped_sums[r] = row->dropout ? multiply(row_scores, row->dropout, tile) : sums[r];
     }
     vec_store(state->max, new_max);
     vec_store(state->sum, vec_add(vec_mul(vec_load(state->sum), factor), vec_sum_each(sums)));
@@ -205,11 +203,19 @@ void attn_softmax_advance(struct attn_softmax *state, float *scores, const struc
     vec_store(rescale, factor);
 }
 
-struct attn_softmax_result attn_softmax_finish(float max, float sum, float denominator, const float *sink,
+void attn_softmax_advance(struct attn_softmax *states, float *scores, const struct attn_softmax_tile *tile,
+                          const struct attn_softmax_row *rows, size_t count, float *rescale) {
+    const struct vec_exp_constants constants = vec_exp_constants();
+    for (size_t r = 0; r < count; r += ATTN_SOFTMAX_ROWS) {
+        advance_four(states++, scores + r * ATTN_TILE_KEYS, tile, rows + r, count - r, rescale + r, &constants);
+    }
+}
+
+float attn_softmax_log_sum(float max, float sum) { return sum == 0 ? MINUS_INFINITY : (float)(max + log_double(sum)); }
+
+struct attn_softmax_result attn_softmax_finish(float max, float denominator, const float *sink,
                                                enum attn_empty_rows empty_rows) {
     struct attn_softmax_result result = {.scale = 1, .denominator = denominator};
-    result.log_sum_exp = (float)(max + log_double(sum));
-    if (sum == 0) result.log_sum_exp = MINUS_INFINITY;
     int has_sink = sink && *sink > MINUS_INFINITY;
     if (has_sink) {
         float total_max = max < *sink ? *sink : max;

@@ -17,9 +17,10 @@ struct attn_softmax {
     float dropped_sum[ATTN_SOFTMAX_ROWS]; /* of e * w * dropout factor; = sum without dropout */
 };
 
-/* What one row of a tile gets besides its dot products. Each array covers the tile. */
+/* What one row of a tile gets besides its dot products. Arrays cover the tile, and are readable up to a multiple of 4
+ * columns. */
 struct attn_softmax_row {
-    size_t begin, end;    /* columns that take part at all */
+    size_t begin, end;    /* columns that may take part; none: begin = end */
     const float *bias;    /* added to the scores; -infinity takes the key out; NULL: none */
     int bias_is_exact;    /* adding it rounds nothing: it is 0 or -infinity everywhere */
     const float *weight;  /* multiplies the exponentials; 0 takes the key out; NULL: ones */
@@ -37,7 +38,6 @@ struct attn_softmax_tile {
 
 /* The result of a row: attention = numerator * scale / denominator. */
 struct attn_softmax_result {
-    float log_sum_exp;
     float scale, denominator;
     int empty; /* keeps nothing: output and weights are `fill` */
     float fill;
@@ -45,16 +45,18 @@ struct attn_softmax_result {
 
 void attn_softmax_init(struct attn_softmax *state);
 
-/* Turns the dot products in `scores` [count, ATTN_TILE_KEYS] of up to four rows, in place and up to a multiple of 4
- * columns, into what multiplies the values, and advances their state. Earlier sums of row r of accumulators must be
- * multiplied by rescale[r]. */
-void attn_softmax_advance(struct attn_softmax *state, float *scores, const struct attn_softmax_tile *tile,
+/* Turns the dot products in `scores` [count, ATTN_TILE_KEYS], in place and up to a multiple of 4 columns, into what
+ * multiplies the values, and advances the rows' states, one for each four. What row r has accumulated so far must be
+ * multiplied by rescale[r], written up to a multiple of 4. */
+void attn_softmax_advance(struct attn_softmax *states, float *scores, const struct attn_softmax_tile *tile,
                           const struct attn_softmax_row *rows, size_t count, float *rescale);
 
-/* Closes a row: `sum` goes into log_sum_exp, `denominator` (which dropout may have thinned) divides; sink: its
- * logit, or NULL. */
-struct attn_softmax_result attn_softmax_finish(float max, float sum, float denominator, const float *sink,
+/* Closes a row of which `denominator` (sum, or what dropout left of it) divides; sink: its logit, or NULL. */
+struct attn_softmax_result attn_softmax_finish(float max, float denominator, const float *sink,
                                                enum attn_empty_rows empty_rows);
+
+/* max + ln(sum); -infinity where nothing was kept. */
+float attn_softmax_log_sum(float max, float sum);
 
 /* attention[i] = numerator[i] * scale / denominator, or the fill of an empty row. May be in place. */
 void attn_softmax_normalize(float *attention, const float *numerator, size_t count,

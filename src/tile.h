@@ -41,6 +41,9 @@ void attn_pack_columns_f32(float *panel, const float *const rows[ATTN_PANEL], si
 void attn_pack_row_f32(float *panels, size_t row_stride, size_t panel_stride, size_t row, const float *source,
                        size_t count);
 
+void attn_copy_f32(float *destination, const float *source, size_t count);
+void attn_clear_f32(float *destination, size_t count);
+
 /* Whether all of [rows, panels * 8] is finite. */
 int attn_tile_f32_is_finite(struct attn_panels b, size_t panels, size_t rows);
 

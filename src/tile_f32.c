@@ -184,6 +184,18 @@ void attn_pack_row_f32(float *panels, size_t row_stride, size_t panel_stride, si
     for (size_t c = 0; c < ATTN_PANEL; c++) entry[c] = i + c < count ? source[i + c] : 0;
 }
 
+void attn_copy_f32(float *destination, const float *source, size_t count) {
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) vec_store(destination + i, vec_load(source + i));
+    for (; i < count; i++) destination[i] = source[i];
+}
+
+void attn_clear_f32(float *destination, size_t count) {
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) vec_store(destination + i, vec_splat(0));
+    for (; i < count; i++) destination[i] = 0;
+}
+
 int attn_tile_f32_is_finite(struct attn_panels b, size_t panels, size_t rows) {
     const vec zero = vec_splat(0);
     vec poison = zero;
