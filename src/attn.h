@@ -232,7 +232,7 @@ struct attn_plan {
     size_t softmax_offset, mask_rows_offset, tile_max_offset;
 };
 
-#define ATTN_TILE_KEYS 64 /* keys of one tile */
+#define ATTN_TILE_KEYS 128 /* keys of one tile */
 
 /* Fills in a dense problem on contiguous tensors with default parameters; the caller sets the data pointers. */
 void attn_problem_init(struct attn_problem *problem, size_t batch, size_t heads, size_t key_heads, size_t value_heads,

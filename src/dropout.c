@@ -8,8 +8,8 @@
 #include "source.h"
 #include "vec.h"
 
-/* The generator's words that cover a tile which begins anywhere: 17 counters, rounded up to whole fours. */
-#define WORDS 80
+/* The generator's words that cover a tile which begins anywhere, in whole fours of counters. */
+#define WORDS (ATTN_TILE_KEYS + 16)
 
 /* The words of `count` <= ATTN_TILE_KEYS keys from `key` on; returns those of the first. */
 static const uint32_t *generate(uint32_t words[WORDS], const struct attn_problem *problem, size_t batch, size_t head,

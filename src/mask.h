@@ -20,7 +20,7 @@ struct attn_mask_row attn_mask_row(const struct attn_problem *problem, size_t ba
 /* Whether the rows' keys [key_begin, key_end) are all there is to the problem's masks. */
 int attn_mask_is_ranged(const struct attn_problem *problem);
 
-/* What such a row gets of the tile of keys [key, key + count). */
+/* What a row of a ranged problem gets of the tile of keys [key, key + count). */
 static inline struct attn_softmax_row attn_mask_range(const struct attn_mask_row *row, size_t key, size_t count) {
     size_t begin = row->key_begin > key ? row->key_begin - key : 0;
     size_t end = row->key_end < key + count ? row->key_end : key + count;

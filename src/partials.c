@@ -45,7 +45,8 @@ enum attn_status attn_partials_finish(const struct attn_partials *partials, cons
         float denominator = partials->denominator[r];
         struct attn_softmax_result closed = attn_softmax_finish(
             partials->row_max[r], denominator, problem->sinks ? &problem->sinks[head] : NULL, problem->empty_rows);
-        if (result->log_sum_exp) result->log_sum_exp[r] = attn_softmax_log_sum(partials->row_max[r], denominator);
+        if (result->log_sum_exp)
+            result->log_sum_exp[r] = attn_softmax_log_sum(partials->row_max[r], denominator, ATTN_SOFTMAX_BASE_E);
         if (!result->output || !value_dim) continue;
         float *output = result->output + batch * result->output_batch_stride + head * result->output_head_stride +
                         query * result->output_row_stride;

@@ -15,7 +15,9 @@
 #include "tile.h"
 
 #define STRIP ATTN_STRIP_ROWS
-#define SCORE_BLOCK 16 /* terms of a dot product summed in one go: large logits keep more than in one long sum */
+/* Terms summed in one go: blocks lose less than one long sum, most of all of large logits. */
+#define SCORE_BLOCK 32
+#define VALUE_BLOCK 64
 
 struct context {
     const struct attn_problem *problem;
@@ -27,7 +29,8 @@ struct context {
     float *query_rows, *keys, *values, *accumulators, *scores, *scratch, *tile_max;
     struct attn_softmax *softmax; /* of four rows each */
     struct attn_mask_row *mask_rows;
-    int ranged; /* see attn_mask_is_ranged */
+    int ranged; /* rows are described by their keys alone */
+    enum attn_softmax_base base;
 };
 
 /* The tile at hand. */
@@ -68,7 +71,11 @@ static struct context open_job(const struct attn_plan *plan, const struct attn_p
     c.softmax = (struct attn_softmax *)(base + plan->softmax_offset);
     c.mask_rows = (struct attn_mask_row *)(base + plan->mask_rows_offset);
     c.tile_max = (float *)(base + plan->tile_max_offset);
-    c.ranged = attn_mask_is_ranged(problem) && !plan->visit_all;
+    int ranged = attn_mask_is_ranged(problem);
+    /* the scaling, with log2 e in it, must neither overflow nor lose bits */
+    int takes_factor = problem->scaling > 1e-30f && problem->scaling < 1e30f;
+    c.base = ranged && takes_factor && problem->softcap == 0 ? ATTN_SOFTMAX_BASE_2 : ATTN_SOFTMAX_BASE_E;
+    c.ranged = ranged && !plan->visit_all;
     return c;
 }
 
@@ -225,6 +232,7 @@ static void apply_softmax(const struct context *c, const struct tile *tile, stru
     const struct attn_problem *problem = c->problem;
     const struct attn_softmax_tile shared = {.begin = strip->begin,
                                              .end = strip->end,
+                                             .base = c->base,
                                              .scaling = problem->scaling,
                                              .softcap = problem->softcap,
                                              .max_over = problem->row_max_over,
@@ -248,25 +256,26 @@ static void apply_softmax(const struct context *c, const struct tile *tile, stru
     }
 }
 
-/* accumulators = rescale * accumulators + exponentials * values. Values that are not finite touch only the rows that
- * keep them. */
-static void accumulate(const struct context *c, struct tile *tile, const struct strip *strip, const float *rescale) {
-    size_t panels = c->wide / ATTN_PANEL, depth = strip->end - strip->begin;
+/* accumulators = rescale * accumulators + exponentials * values, for columns [begin, end) of the strip. Values that are
+ * not finite touch only the rows that keep them. */
+static void accumulate(const struct context *c, struct tile *tile, const struct strip *strip, size_t begin, size_t end,
+                       const float *rescale) {
+    size_t panels = c->wide / ATTN_PANEL, depth = end - begin;
     float *accumulators = c->accumulators + strip->first * c->wide;
-    const float *scores = c->scores + strip->begin;
+    const float *scores = c->scores + begin;
     struct attn_panels values = tile->values;
-    values.data += strip->begin * values.row_stride;
+    values.data += begin * values.row_stride;
     if (!strip->full && tile->finite == UNKNOWN) {
         tile->finite = attn_tile_f32_is_finite(tile->values, panels, tile->count) ? YES : NO;
     }
     if (strip->full || tile->finite == YES) {
         attn_tile_f32_multiply(accumulators, c->wide, rescale, scores, ATTN_TILE_KEYS, strip->count, values, panels,
-                               depth, ATTN_TILE_KEYS);
+                               depth, depth);
         return;
     }
     for (size_t r = 0; r < strip->count; r++) {
         uint8_t keep[ATTN_TILE_KEYS];
-        for (size_t j = 0; j < depth; j++) keep[j] = (uint8_t)attn_mask_keeps(&strip->rows[r], strip->begin + j);
+        for (size_t j = 0; j < depth; j++) keep[j] = (uint8_t)attn_mask_keeps(&strip->rows[r], begin + j);
         attn_tile_f32_multiply_kept(accumulators + r * c->wide, rescale[r], scores + r * ATTN_TILE_KEYS, keep, values,
                                     panels, depth);
     }
@@ -278,11 +287,16 @@ static size_t run_strip(const struct context *c, struct tile *tile, size_t first
     strip.first = first, strip.count = smaller(STRIP, c->rows - first);
     describe(c, tile, &strip);
     if (strip.begin < strip.end) {
+        const float once[STRIP] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
         float rescale[STRIP];
         if (!tile->placed) place(c, tile);
         score(c, tile, &strip);
         apply_softmax(c, tile, &strip, rescale);
-        accumulate(c, tile, &strip, rescale);
+        /* in blocks of the tile's own grid, whatever the strip sees of it */
+        for (size_t j = strip.begin, next; j < strip.end; j = next) {
+            next = smaller((j / VALUE_BLOCK + 1) * VALUE_BLOCK, strip.end);
+            accumulate(c, tile, &strip, j, next, j == strip.begin ? rescale : once);
+        }
     }
     for (size_t r = 0; c->result->weights && r < strip.count; r++) {
         float *window = window_row(c, c->result->weights, first + r);
@@ -311,7 +325,7 @@ static void close_weights(const struct context *c, size_t r, const struct attn_s
         size_t tile = j / ATTN_TILE_KEYS;
         float tile_max = c->tile_max[r * c->plan->tile_count + tile];
         struct attn_softmax_result closed = *row;
-        if (tile_max != max) closed.scale *= attn_exp(tile_max - max);
+        if (tile_max != max) closed.scale *= attn_softmax_power(tile_max - max, c->base);
         next = smaller((tile + 1) * ATTN_TILE_KEYS, end);
         attn_softmax_normalize(window + (j - begin), window + (j - begin), next - j, &closed);
     }
@@ -327,10 +341,11 @@ static void close_row(const struct context *c, size_t r) {
     size_t value_dim = problem->value_dim;
     size_t row = (place->batch * problem->heads + place->head) * problem->q_len + place->query;
     float denominator = problem->dropout.placement == ATTN_DROPOUT_BEFORE_NORMALIZATION ? state.dropped_sum : state.sum;
+    float max = attn_softmax_max(state.max, c->base);
     struct attn_softmax_result closed = attn_softmax_finish(
-        state.max, denominator, problem->sinks ? &problem->sinks[place->head] : NULL, problem->empty_rows);
-    if (result->log_sum_exp) result->log_sum_exp[row] = attn_softmax_log_sum(state.max, state.sum);
-    if (result->row_max) result->row_max[row] = state.max;
+        max, denominator, problem->sinks ? &problem->sinks[place->head] : NULL, problem->empty_rows);
+    if (result->log_sum_exp) result->log_sum_exp[row] = attn_softmax_log_sum(state.max, state.sum, c->base);
+    if (result->row_max) result->row_max[row] = max;
     if (result->denominator) result->denominator[row] = denominator;
     if (result->numerator) {
         for (size_t x = 0; x < value_dim; x++) result->numerator[row * value_dim + x] = accumulator[x];

@@ -8,10 +8,17 @@
 #include "vec_math.h"
 
 #define MINUS_INFINITY (-__builtin_inff())
+#define LOG2_E 1.44269504f
+#define LN_2 0.6931471805599453
 
 float attn_exp(float x) {
     struct vec_exp_constants constants = vec_exp_constants();
     return vec_first(vec_exp(vec_splat(x), &constants));
+}
+
+float attn_exp2(float x) {
+    struct vec_exp2_constants constants = vec_exp2_constants();
+    return vec_first(vec_exp2(vec_splat(x), &constants));
 }
 
 /* ln x in double, for x >= 0 that came from a float: x = m 2^n, ln m = 2 artanh((m - 1) / (m + 1)). */
@@ -27,7 +34,7 @@ static double log_double(double x) {
     if (m.value > 1.4142135623730951) m.value *= 0.5, n++;
     double s = (m.value - 1) / (m.value + 1), z = s * s, series = 0;
     for (int k = 21; k >= 1; k -= 2) series = series * z + 1.0 / k;
-    return n * 0.6931471805599453 + 2 * s * series;
+    return n * LN_2 + 2 * s * series;
 }
 
 void attn_softmax_init(struct attn_softmax *state) {
@@ -47,6 +54,10 @@ static inline vec take_out(vec logit, size_t j, size_t begin, size_t end) {
 static vec restrict_to(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
     const size_t begin = row->begin, end = row->end, tile_end = tile->end;
     vec max = vec_splat(MINUS_INFINITY);
+    if (begin <= tile->begin && tile_end <= end && tile_end % 4 == 0) {
+        for (size_t j = tile->begin; j < tile_end; j += 4) max = vec_max(max, vec_load(scores + j));
+        return max;
+    }
     for (size_t j = tile->begin; j < tile_end; j += 4) {
         vec s = vec_load(scores + j);
         if (j < begin || j + 4 > end) vec_store(scores + j, s = take_out(s, j, begin, end));
@@ -101,13 +112,32 @@ static vec weigh(float *scores, const struct attn_softmax_tile *tile, const floa
     return max;
 }
 
-/* Dot products to logits, in place; returns the maxima of the four lanes. */
-static vec logits(float *scores, float *lost, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row,
-                  const struct vec_exp_constants *constants) {
+/* Whether a row's logits are its dot products times a positive factor, but for what is out. */
+static int is_plain(const struct attn_softmax_row *row, const struct attn_softmax_tile *tile) {
+    return (!row->bias || row->bias_is_exact) && !row->weight && tile->softcap == 0 && tile->scaling > 0;
+}
+
+static void scale(float *destination, const float *source, const struct attn_softmax_tile *tile) {
     const vec scaling = vec_constant(tile->scaling);
     for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
-        vec_store(scores + j, vec_mul(vec_load(scores + j), scaling));
+        vec_store(destination + j, vec_mul(vec_load(source + j), scaling));
     }
+}
+
+/* Takes out of the dot products of a plain row what is out; returns the maxima of the four lanes. */
+static vec plain_dots(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
+    if (row->scores) scale(row->scores, scores, tile);
+    if (row->bias) {
+        add_exact_bias(scores, tile, row->bias);
+        if (row->scores && tile->stage == ATTN_SCORES_BIASED) add_exact_bias(row->scores, tile, row->bias);
+    }
+    return restrict_to(scores, tile, row);
+}
+
+/* Dot products of any other row to logits, in place; returns the maxima of the four lanes. */
+static vec logits(float *scores, float *lost, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row,
+                  const struct vec_exp_constants *constants) {
+    scale(scores, scores, tile);
     if (row->scores && tile->stage == ATTN_SCORES_RAW) copy(row->scores, scores, tile);
     if (tile->softcap != 0) cap(scores, tile, constants);
     if (row->scores && tile->stage == ATTN_SCORES_SOFTCAPPED) copy(row->scores, scores, tile);
@@ -120,12 +150,24 @@ static vec logits(float *scores, float *lost, const struct attn_softmax_tile *ti
     return tile->max_over == ATTN_ROW_MAX_ALLOWED ? allowed : kept;
 }
 
-/* Logits times `scaling` to exponentials, in place; returns the sums of the four lanes. */
-static vec exponentials(float *scores, vec scaling, vec shift, const struct attn_softmax_tile *tile,
+/* Logits, or dot products and a factor, to exponentials, in place; returns the sums of the four lanes. */
+static vec exponentials(float *scores, vec factor, vec shift, const struct attn_softmax_tile *tile,
                         const struct vec_exp_constants *constants) {
     vec sum = vec_splat(0);
     for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
-        vec e = vec_exp(vec_sub(vec_mul(vec_load(scores + j), scaling), shift), constants);
+        vec e = vec_exp(vec_sub(vec_mul(vec_load(scores + j), factor), shift), constants);
+        sum = vec_add(sum, e);
+        vec_store(scores + j, e);
+    }
+    return sum;
+}
+
+/* The same to base 2. */
+static vec exponentials2(float *scores, vec factor, vec shift, const struct attn_softmax_tile *tile,
+                         const struct vec_exp2_constants *constants) {
+    vec sum = vec_splat(0);
+    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
+        vec e = vec_exp2(vec_sub(vec_mul(vec_load(scores + j), factor), shift), constants);
         sum = vec_add(sum, e);
         vec_store(scores + j, e);
     }
@@ -152,13 +194,13 @@ static vec multiply(float *exponentials, const float *factors, const struct attn
     return sum;
 }
 
-/* The same for up to four rows. */
+/* Up to four rows, with the constants of e^x, or with those of 2^x where `two` is not NULL. */
 static inline void advance_four(struct attn_softmax *state, float *scores, const struct attn_softmax_tile *tile,
                                 const struct attn_softmax_row *rows, size_t count, float *rescale,
-                                const struct vec_exp_constants *constants) {
+                                const struct vec_exp_constants *e, const struct vec_exp2_constants *two) {
     const vec none = vec_splat(MINUS_INFINITY), zero = vec_splat(0), one = vec_splat(1);
     float lost[ATTN_SOFTMAX_ROWS][ATTN_TILE_KEYS];
-    int plain[ATTN_SOFTMAX_ROWS]; /* logits are the dot products times a positive factor */
+    const float factor = two ? tile->scaling * LOG2_E : tile->scaling;
     vec maxima[ATTN_SOFTMAX_ROWS], sums[ATTN_SOFTMAX_ROWS], dropped_sums[ATTN_SOFTMAX_ROWS];
 
     for (size_t r = 0; r < ATTN_SOFTMAX_ROWS; r++) {
@@ -166,19 +208,18 @@ static inline void advance_four(struct attn_softmax *state, float *scores, const
         float *row_scores = scores + r * ATTN_TILE_KEYS;
         maxima[r] = none;
         if (r >= count) continue;
-        plain[r] = !row->bias && !row->weight && !row->scores && tile->softcap == 0 && tile->scaling > 0;
-        if (plain[r]) {
-            maxima[r] = vec_mul(restrict_to(row_scores, tile, row), vec_splat(tile->scaling));
+        if (is_plain(row, tile)) {
+            maxima[r] = vec_mul(plain_dots(row_scores, tile, row), vec_splat(factor));
         } else {
-            maxima[r] = logits(row_scores, lost[r], tile, row, constants);
+            maxima[r] = logits(row_scores, lost[r], tile, row, e);
         }
     }
     vec_transpose(maxima);
     vec tile_max = vec_max(vec_max(maxima[0], maxima[2]), vec_max(maxima[1], maxima[3]));
     /* a maximum of -0 becomes +0, whichever of them came first */
     vec old_max = vec_load(state->max), new_max = vec_add(vec_max(old_max, tile_max), zero);
-    vec factor = vec_exp(vec_sub(old_max, new_max), constants);
-    factor = vec_select(vec_equal(old_max, new_max), one, factor);
+    vec change = vec_sub(old_max, new_max), shrink = two ? vec_exp2(change, two) : vec_exp(change, e);
+    shrink = vec_select(vec_equal(old_max, new_max), one, shrink);
     /* a row without a key yet has no maximum to subtract */
     float shift[ATTN_SOFTMAX_ROWS];
     vec_store(shift, vec_select(vec_equal(new_max, none), zero, new_max));
@@ -188,30 +229,49 @@ static inline void advance_four(struct attn_softmax *state, float *scores, const
         float *row_scores = scores + r * ATTN_TILE_KEYS;
         sums[r] = dropped_sums[r] = zero;
         if (r >= count) continue;
-        vec row_shift = vec_splat(shift[r]), scaling = plain[r] ? vec_splat(tile->scaling) : one;
+        vec row_shift = vec_splat(shift[r]), row_factor = is_plain(row, tile) ? vec_splat(factor) : one;
         if (row->bias && !row->bias_is_exact) {
             add(row_scores, lost[r], row_shift, tile);
             row_shift = zero;
         }
-        sums[r] = exponentials(row_scores, scaling, row_shift, tile, constants);
+        sums[r] = two ? exponentials2(row_scores, row_factor, row_shift, tile, two)
+                      : exponentials(row_scores, row_factor, row_shift, tile, e);
         if (row->weight) sums[r] = multiply(row_scores, row->weight, tile);
         dropped_sums[r] = row->dropout ? multiply(row_scores, row->dropout, tile) : sums[r];
     }
     vec_store(state->max, new_max);
-    vec_store(state->sum, vec_add(vec_mul(vec_load(state->sum), factor), vec_sum_each(sums)));
-    vec_store(state->dropped_sum, vec_add(vec_mul(vec_load(state->dropped_sum), factor), vec_sum_each(dropped_sums)));
-    vec_store(rescale, factor);
+    vec_store(state->sum, vec_add(vec_mul(vec_load(state->sum), shrink), vec_sum_each(sums)));
+    vec_store(state->dropped_sum, vec_add(vec_mul(vec_load(state->dropped_sum), shrink), vec_sum_each(dropped_sums)));
+    vec_store(rescale, shrink);
 }
 
 void attn_softmax_advance(struct attn_softmax *states, float *scores, const struct attn_softmax_tile *tile,
                           const struct attn_softmax_row *rows, size_t count, float *rescale) {
-    const struct vec_exp_constants constants = vec_exp_constants();
-    for (size_t r = 0; r < count; r += ATTN_SOFTMAX_ROWS) {
-        advance_four(states++, scores + r * ATTN_TILE_KEYS, tile, rows + r, count - r, rescale + r, &constants);
+    if (tile->base == ATTN_SOFTMAX_BASE_2) {
+        const struct vec_exp2_constants two = vec_exp2_constants();
+        for (size_t r = 0; r < count; r += ATTN_SOFTMAX_ROWS) {
+            advance_four(states++, scores + r * ATTN_TILE_KEYS, tile, rows + r, count - r, rescale + r, NULL, &two);
+        }
+    } else {
+        const struct vec_exp_constants e = vec_exp_constants();
+        for (size_t r = 0; r < count; r += ATTN_SOFTMAX_ROWS) {
+            advance_four(states++, scores + r * ATTN_TILE_KEYS, tile, rows + r, count - r, rescale + r, &e, NULL);
+        }
     }
 }
 
-float attn_softmax_log_sum(float max, float sum) { return sum == 0 ? MINUS_INFINITY : (float)(max + log_double(sum)); }
+float attn_softmax_log_sum(float max, float sum, enum attn_softmax_base base) {
+    if (sum == 0) return MINUS_INFINITY;
+    return (float)((base == ATTN_SOFTMAX_BASE_2 ? max * LN_2 : max) + log_double(sum));
+}
+
+float attn_softmax_max(float max, enum attn_softmax_base base) {
+    return base == ATTN_SOFTMAX_BASE_2 ? (float)(max * LN_2) : max;
+}
+
+float attn_softmax_power(float x, enum attn_softmax_base base) {
+    return base == ATTN_SOFTMAX_BASE_2 ? attn_exp2(x) : attn_exp(x);
+}
 
 struct attn_softmax_result attn_softmax_finish(float max, float denominator, const float *sink,
                                                enum attn_empty_rows empty_rows) {

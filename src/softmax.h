@@ -10,9 +10,13 @@
 
 #define ATTN_SOFTMAX_ROWS 4
 
+/* What the exponentials of a problem are powers of. Where logits are just dot products times a positive factor, the
+ * factor takes in log2 e: 2^x costs less. */
+enum attn_softmax_base { ATTN_SOFTMAX_BASE_E, ATTN_SOFTMAX_BASE_2 };
+
 /* State of four rows over the tiles seen so far. */
 struct attn_softmax {
-    float max[ATTN_SOFTMAX_ROWS];         /* what the exponentials are relative to; -infinity: no key yet */
+    float max[ATTN_SOFTMAX_ROWS];         /* what exponents are relative to, of the base; -infinity: no key yet */
     float sum[ATTN_SOFTMAX_ROWS];         /* of e * w */
     float dropped_sum[ATTN_SOFTMAX_ROWS]; /* of e * w * dropout factor; = sum without dropout */
 };
@@ -30,9 +34,10 @@ struct attn_softmax_row {
 
 /* What all rows of a tile share. */
 struct attn_softmax_tile {
-    size_t begin, end;          /* the columns computed, begin a multiple of 4; all others are left alone */
-    float scaling, softcap;     /* softcap 0 = off */
-    enum attn_row_max max_over; /* keys of weight 0 count for the maximum (ALLOWED) or not (KEPT) */
+    size_t begin, end;           /* the columns computed, begin a multiple of 4; all others are left alone */
+    enum attn_softmax_base base; /* 2: scaling > 0, no softcap, and no row has weights or an inexact bias */
+    float scaling, softcap;      /* softcap 0 = off */
+    enum attn_row_max max_over;  /* keys of weight 0 count for the maximum (ALLOWED) or not (KEPT) */
     enum attn_score_stage stage;
 };
 
@@ -55,14 +60,21 @@ void attn_softmax_advance(struct attn_softmax *states, float *scores, const stru
 struct attn_softmax_result attn_softmax_finish(float max, float denominator, const float *sink,
                                                enum attn_empty_rows empty_rows);
 
-/* max + ln(sum); -infinity where nothing was kept. */
-float attn_softmax_log_sum(float max, float sum);
+/* Of a state's maximum and sum: the logarithm of the row's sum of exponentials, -infinity where nothing was kept. */
+float attn_softmax_log_sum(float max, float sum, enum attn_softmax_base base);
+
+/* The largest logit of a row, of its state's maximum. */
+float attn_softmax_max(float max, enum attn_softmax_base base);
+
+/* base^x, x <= 0. */
+float attn_softmax_power(float x, enum attn_softmax_base base);
 
 /* attention[i] = numerator[i] * scale / denominator, or the fill of an empty row. May be in place. */
 void attn_softmax_normalize(float *attention, const float *numerator, size_t count,
                             const struct attn_softmax_result *row);
 
-/* e^x for x <= 0, as the rows' exponentials are computed. */
+/* e^x and 2^x for x <= 0, as the rows' exponentials are computed. */
 float attn_exp(float x);
+float attn_exp2(float x);
 
 #endif

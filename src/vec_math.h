@@ -47,6 +47,40 @@ static inline vec vec_exp(vec x, const struct vec_exp_constants *k) {
     return vec_mul(vec_madd(vec_mul(r, scale), p, scale), k->undo);
 }
 
+struct vec_exp2_constants {
+    vec lowest, magic, p5, p4, p3, p2, p1, p0, one, half_range, undo;
+};
+
+static inline struct vec_exp2_constants vec_exp2_constants(void) {
+    return (struct vec_exp2_constants){
+        .lowest = vec_constant(-150.0f), /* 2^-150 rounds to 0 */
+        .magic = vec_constant(0x1.8p23f),
+        .p5 = vec_constant(0.0001532113819848746f),
+        .p4 = vec_constant(0.0013390171807259321f),
+        .p3 = vec_constant(0.009618526324629784f),
+        .p2 = vec_constant(0.05550362542271614f),
+        .p1 = vec_constant(0.24022647738456726f),
+        .p0 = vec_constant(0.6931471824645996f),
+        .one = vec_constant(1.0f),
+        .half_range = vec_constant(64.0f),
+        .undo = vec_constant(0x1p-64f),
+    };
+}
+
+/* 2^x, x <= 0, with the same bound: x = n + f without any rounding, then 1 + f P(f). */
+static inline vec vec_exp2(vec x, const struct vec_exp2_constants *k) {
+    x = vec_max(x, k->lowest);
+    vec y = vec_add(x, k->magic);
+    vec f = vec_sub(x, vec_sub(y, k->magic));
+    vec p = vec_madd(k->p5, f, k->p4);
+    p = vec_madd(p, f, k->p3);
+    p = vec_madd(p, f, k->p2);
+    p = vec_madd(p, f, k->p1);
+    p = vec_madd(p, f, k->p0);
+    vec scale = vec_exponent(vec_add(y, k->half_range), k->one);
+    return vec_mul(vec_madd(vec_mul(f, scale), p, scale), k->undo);
+}
+
 struct vec_tanh_constants {
     vec p4, p3, p2, p1, p0, minus_two, near;
 };

@@ -157,7 +157,7 @@ test('one slice per turn of the event loop, however many calls there are', async
   const slices = [];
   const onProgress = () => slices.push(turns);
   const calls = [1, 2, 3].map((n) =>
-    attention.getMaskedAttentionOutputAsync(draw(n, [1, 4, 2, 100, 300, 8, 8]), { onProgress }),
+    attention.getMaskedAttentionOutputAsync(draw(n, [1, 4, 2, 100, 1200, 8, 8]), { onProgress }),
   );
   setImmediate(count);
   await Promise.all(calls);
@@ -519,7 +519,7 @@ test('a call that does not fit leaves nothing behind', async () => {
 test('turns without setImmediate: by messages, and by timers', async (t) => {
   slowClock(t);
   const attention = await engine();
-  const options = draw(1, [1, 4, 2, 100, 300, 8, 8]);
+  const options = draw(1, [1, 4, 2, 100, 1200, 8, 8]);
   const expected = attention.getMaskedAttentionOutput(options);
   const { setImmediate, MessageChannel } = globalThis;
   t.after(() => Object.assign(globalThis, { setImmediate, MessageChannel }));
