@@ -9,6 +9,7 @@
 
 #include "dropout.h"
 #include "mask.h"
+#include "pack.h"
 #include "plan.h"
 #include "softmax.h"
 #include "source.h"
@@ -36,10 +37,10 @@ struct context {
 /* The tile at hand. */
 struct tile {
     size_t index, key, count;
-    int placed;                       /* the rest is known */
-    const float *key_rows;            /* in place; otherwise the panels in c->keys are meant */
-    size_t key_stride;                /* of key_rows */
-    struct attn_panels values;        /* [count, wide] */
+    int placed;                /* the rest is known */
+    const void *key_rows;      /* in place; otherwise packed in c->keys */
+    struct attn_panels values; /* [count, wide] */
+    const struct attn_tile_kernels *value_kernels;
     enum { UNKNOWN, YES, NO } finite; /* whether all values are */
 };
 
@@ -116,16 +117,12 @@ static void find_keys(struct context *c) {
     if (c->result->weights || c->plan->visit_all) c->key_begin = 0, c->key_end = c->problem->k_len;
 }
 
-static const float *key_row(const struct context *c, const struct tile *tile, size_t j, float *scratch) {
-    const struct attn_problem *problem = c->problem;
-    size_t head = c->job.head_begin / (problem->heads / problem->key_heads);
-    return attn_source_row(&problem->keys, c->job.batch, head, tile->key + j, problem->dim, scratch);
+static size_t key_head(const struct context *c) {
+    return c->job.head_begin / (c->problem->heads / c->problem->key_heads);
 }
 
-static const float *value_row(const struct context *c, const struct tile *tile, size_t j, float *scratch) {
-    const struct attn_problem *problem = c->problem;
-    size_t head = c->job.head_begin / (problem->heads / problem->value_heads);
-    return attn_source_row(&problem->values, c->job.batch, head, tile->key + j, problem->value_dim, scratch);
+static size_t value_head(const struct context *c) {
+    return c->job.head_begin / (c->problem->heads / c->problem->value_heads);
 }
 
 static void pack_keys(const struct context *c, const struct tile *tile) {
@@ -134,41 +131,42 @@ static void pack_keys(const struct context *c, const struct tile *tile) {
         const float *rows[ATTN_PANEL];
         for (size_t i = 0; i < ATTN_PANEL; i++) {
             /* columns beyond the tile repeat its last key; the softmax ignores them */
-            rows[i] = key_row(c, tile, smaller(j + i, tile->count - 1), c->scratch + i * dim);
+            size_t key = tile->key + smaller(j + i, tile->count - 1);
+            rows[i] = attn_source_row(&c->problem->keys, c->job.batch, key_head(c), key, dim, c->scratch + i * dim);
         }
         attn_pack_columns_f32(c->keys + j * dim, rows, dim);
     }
 }
 
-/* Keys and values of the tile as the kernels want them: packed, or, for a few queries, in place, where they
- * stand as float32 in whole panels, or else row by row in the workspace. */
+/* Keys and values of the tile as the kernels want them: packed, or, for a few queries, where they stand; but values
+ * that do not fill whole panels go row by row to the workspace. */
 static void place(const struct context *c, struct tile *tile) {
     const struct attn_problem *problem = c->problem;
-    size_t dim = problem->dim, value_dim = problem->value_dim;
+    const struct attn_tensor *keys = &problem->keys, *values = &problem->values;
+    size_t batch = c->job.batch, value_dim = problem->value_dim;
     int in_place = c->plan->in_place;
     tile->placed = 1;
-    if (!in_place) {
+    if (in_place) {
+        attn_source_touch(keys, batch, key_head(c), tile->key, tile->count, problem->dim);
+        attn_source_touch(values, batch, value_head(c), tile->key, tile->count, value_dim);
+        tile->key_rows = attn_source_address(keys, batch, key_head(c), tile->key);
+    } else {
         pack_keys(c, tile);
-    } else if (problem->keys.dtype == ATTN_FLOAT32) {
-        tile->key_rows = key_row(c, tile, 0, NULL);
-        tile->key_stride = problem->keys.row_stride;
-    } else {
-        for (size_t j = 0; j < tile->count; j++) key_row(c, tile, j, c->keys + j * dim);
-        tile->key_rows = c->keys;
-        tile->key_stride = dim;
     }
-    if (in_place && problem->values.dtype == ATTN_FLOAT32 && value_dim == c->wide) {
-        const float *first = value_row(c, tile, 0, NULL);
-        tile->values = (struct attn_panels){first, problem->values.row_stride, ATTN_PANEL};
-    } else {
-        size_t row_stride = in_place ? c->wide : ATTN_PANEL;
-        size_t panel_stride = in_place ? ATTN_PANEL : tile->count * ATTN_PANEL;
-        for (size_t j = 0; j < tile->count; j++) {
-            const float *row = value_row(c, tile, j, c->scratch);
-            attn_pack_row_f32(c->values, row_stride, panel_stride, j, row, value_dim);
-        }
-        tile->values = (struct attn_panels){c->values, row_stride, panel_stride};
+    if (in_place && value_dim && value_dim == c->wide) {
+        const void *first = attn_source_address(values, batch, value_head(c), tile->key);
+        tile->values = (struct attn_panels){first, values->row_stride, ATTN_PANEL};
+        tile->value_kernels = &attn_tile_kernels[values->dtype];
+        return;
     }
+    size_t row_stride = in_place ? c->wide : ATTN_PANEL,
+           panel_stride = in_place ? ATTN_PANEL : tile->count * ATTN_PANEL;
+    for (size_t j = 0; j < tile->count; j++) {
+        const float *row = attn_source_row(values, batch, value_head(c), tile->key + j, value_dim, c->scratch);
+        attn_pack_row_f32(c->values, row_stride, panel_stride, j, row, value_dim);
+    }
+    tile->values = (struct attn_panels){c->values, row_stride, panel_stride};
+    tile->value_kernels = &attn_tile_kernels[ATTN_FLOAT32];
 }
 
 /* Where weights or scores of row r begin in `matrix`, as if its column 0 were there; NULL outside the asked rows. */
@@ -218,12 +216,15 @@ static void score(const struct context *c, const struct tile *tile, const struct
     const float *queries = c->query_rows + strip->first * dim;
     float *scores = c->scores + strip->begin;
     if (c->plan->in_place) {
-        const float *keys = tile->key_rows + strip->begin * tile->key_stride;
-        attn_tile_f32_dot(scores, ATTN_TILE_KEYS, queries, dim, strip->count, keys, tile->key_stride, count, dim);
+        const struct attn_tensor *keys = &c->problem->keys;
+        const void *first =
+            (const char *)tile->key_rows + strip->begin * keys->row_stride * attn_dtype_bytes(keys->dtype);
+        attn_tile_kernels[keys->dtype].dot(scores, ATTN_TILE_KEYS, queries, dim, strip->count, first, keys->row_stride,
+                                           count, dim);
     } else {
         struct attn_panels keys = {c->keys + strip->begin * dim, ATTN_PANEL, dim * ATTN_PANEL};
-        attn_tile_f32_multiply(scores, ATTN_TILE_KEYS, NULL, queries, dim, strip->count, keys,
-                               (count + ATTN_PANEL - 1) / ATTN_PANEL, dim, SCORE_BLOCK);
+        attn_tile_kernels[ATTN_FLOAT32].multiply(scores, ATTN_TILE_KEYS, NULL, queries, dim, strip->count, keys,
+                                                 (count + ATTN_PANEL - 1) / ATTN_PANEL, dim, SCORE_BLOCK);
     }
 }
 
@@ -263,21 +264,21 @@ static void accumulate(const struct context *c, struct tile *tile, const struct 
     size_t panels = c->wide / ATTN_PANEL, depth = end - begin;
     float *accumulators = c->accumulators + strip->first * c->wide;
     const float *scores = c->scores + begin;
-    struct attn_panels values = tile->values;
-    values.data += begin * values.row_stride;
+    const struct attn_tile_kernels *kernels = tile->value_kernels;
+    struct attn_panels values = kernels->below(tile->values, begin);
     if (!strip->full && tile->finite == UNKNOWN) {
-        tile->finite = attn_tile_f32_is_finite(tile->values, panels, tile->count) ? YES : NO;
+        tile->finite = kernels->is_finite(tile->values, panels, tile->count) ? YES : NO;
     }
     if (strip->full || tile->finite == YES) {
-        attn_tile_f32_multiply(accumulators, c->wide, rescale, scores, ATTN_TILE_KEYS, strip->count, values, panels,
-                               depth, depth);
+        kernels->multiply(accumulators, c->wide, rescale, scores, ATTN_TILE_KEYS, strip->count, values, panels, depth,
+                          depth);
         return;
     }
     for (size_t r = 0; r < strip->count; r++) {
         uint8_t keep[ATTN_TILE_KEYS];
         for (size_t j = 0; j < depth; j++) keep[j] = (uint8_t)attn_mask_keeps(&strip->rows[r], begin + j);
-        attn_tile_f32_multiply_kept(accumulators + r * c->wide, rescale[r], scores + r * ATTN_TILE_KEYS, keep, values,
-                                    panels, depth);
+        kernels->multiply_kept(accumulators + r * c->wide, rescale[r], scores + r * ATTN_TILE_KEYS, keep, values,
+                               panels, depth);
     }
 }
 

@@ -6,6 +6,8 @@
 
 #include "vec.h"
 
+#define CACHE_LINE 64 /* bytes; where lines are longer, some are asked for twice */
+
 union float_bits {
     float value;
     uint32_t bits;
@@ -56,15 +58,25 @@ static inline uint16_t narrow_float16(float value) {
     return (uint16_t)(sign | (magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1)) >> 13);
 }
 
-static void widen(float *destination, const void *source, enum attn_dtype dtype, size_t count) {
-    const uint16_t *half = source;
+static void widen_float16s(float *destination, const uint16_t *source, size_t count) {
+    vec largest = vec_splat(0);
     size_t i = 0;
+    for (; i + 4 <= count; i += 4) vec_store(destination + i, vec_load_float16(source + i, &largest));
+    if (vec_max_lane(largest) >= 0x1p16f) i = 0; /* infinities and NaNs are rare: all again */
+    for (; i < count; i++) destination[i] = widen_float16(source[i]);
+}
+
+static void widen_bfloat16s(float *destination, const uint16_t *source, size_t count) {
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) vec_store(destination + i, vec_load_bfloat16(source + i));
+    for (; i < count; i++) destination[i] = widen_bfloat16(source[i]);
+}
+
+static void widen(float *destination, const void *source, enum attn_dtype dtype, size_t count) {
     if (dtype == ATTN_FLOAT16) {
-        for (; i + 4 <= count; i += 4) vec_store(destination + i, vec_load_float16(half + i));
-        for (; i < count; i++) destination[i] = widen_float16(half[i]);
+        widen_float16s(destination, source, count);
     } else {
-        for (; i + 4 <= count; i += 4) vec_store(destination + i, vec_load_bfloat16(half + i));
-        for (; i < count; i++) destination[i] = widen_bfloat16(half[i]);
+        widen_bfloat16s(destination, source, count);
     }
 }
 
@@ -75,6 +87,22 @@ const float *attn_source_row(const struct attn_tensor *tensor, size_t batch, siz
     if (tensor->dtype == ATTN_FLOAT32) return (const float *)tensor->data + offset;
     widen(scratch, (const uint16_t *)tensor->data + offset, tensor->dtype, count);
     return scratch;
+}
+
+const void *attn_source_address(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row) {
+    return (const uint8_t *)tensor->data +
+           attn_tensor_offset(tensor, batch, head, row) * attn_dtype_bytes(tensor->dtype);
+}
+
+void attn_source_touch(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row, size_t rows,
+                       size_t count) {
+    if (!count) return;
+    const size_t size = attn_dtype_bytes(tensor->dtype), stride = tensor->row_stride * size, bytes = count * size;
+    const volatile uint8_t *p = attn_source_address(tensor, batch, head, row);
+    for (; rows; rows--, p += stride) {
+        for (size_t i = 0; i < bytes; i += CACHE_LINE) (void)p[i];
+        (void)p[bytes - 1];
+    }
 }
 
 float attn_source_float(const struct attn_tensor *tensor, size_t offset) {

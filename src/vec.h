@@ -4,7 +4,9 @@
  * need. Plain C and base SIMD128 give the same bits; relaxed SIMD fuses the multiply-add.
  *
  *     vec_load(p) vec_store(p, v) vec_splat(x)      unaligned
- *     vec_load_float16(p) vec_load_bfloat16(p)      four 16-bit floats, widened exactly
+ *     vec_load_bfloat16(p)                          four 16-bit floats, widened exactly
+ *     vec_load_float16(p, &largest)                 the same, except that infinities and NaNs become 2^16 or more;
+ *                                                   largest = max(largest, |each|) shows whether there were any
  *     vec_load_bool(p)                              four bytes as a lane mask: set where a byte is not 0
  *     vec_add vec_sub vec_mul vec_div
  *     vec_madd(a, b, c)                             a * b + c

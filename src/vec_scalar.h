@@ -23,12 +23,13 @@ static inline vec vec_splat(float x) { VEC_LANES(r.lane[i] = x); }
 static inline vec vec_constant(float x) { return vec_splat(x); }
 static inline void vec_settle(vec *a, vec *b) { (void)a, (void)b; }
 static inline vec vec_load_bfloat16(const uint16_t *p) { VEC_LANES(r.bits[i] = (uint32_t)p[i] << 16); }
-static inline vec vec_load_float16(const uint16_t *p) {
+static inline vec vec_load_float16(const uint16_t *p, vec *largest) {
     vec r;
     for (int i = 0; i < 4; i++) {
         r.bits[i] = (uint32_t)(p[i] & 0x8000) << 16 | (uint32_t)(p[i] & 0x7fff) << 13;
         r.lane[i] *= 0x1p112f;
-        if ((p[i] & 0x7c00) == 0x7c00) r.bits[i] |= 0x7f800000;
+        float magnitude = r.lane[i] < 0 ? -r.lane[i] : r.lane[i];
+        if (largest->lane[i] < magnitude) largest->lane[i] = magnitude;
     }
     return r;
 }

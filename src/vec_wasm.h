@@ -18,13 +18,19 @@ static inline vec vec_constant(float x) {
     return v;
 }
 static inline void vec_settle(vec *a, vec *b) { __asm__("" : "+r"(*a), "+r"(*b)); }
-static inline vec vec_load_bfloat16(const uint16_t *p) { return wasm_i32x4_shl(wasm_u32x4_load16x4(p), 16); }
-static inline vec vec_load_float16(const uint16_t *p) {
+static inline vec vec_load_bfloat16(const uint16_t *p) {
+    return wasm_i16x8_shuffle(wasm_i32x4_const_splat(0), wasm_v128_load64_zero(p), 0, 8, 1, 9, 2, 10, 3, 11);
+}
+static inline vec vec_load_float16(const uint16_t *p, vec *largest) {
     /* sign to bit 31, exponent and mantissa below it; the product corrects the bias, also of subnormals */
-    vec h = wasm_i32x4_load16x4(p), v = wasm_v128_and(wasm_i32x4_shl(h, 13), wasm_i32x4_const_splat((int)0x8fffe000));
-    vec special = wasm_i32x4_eq(wasm_v128_and(h, wasm_i32x4_const_splat(0x7c00)), wasm_i32x4_const_splat(0x7c00));
-    v = wasm_f32x4_mul(v, wasm_f32x4_const_splat(0x1p112f));
-    return wasm_v128_or(v, wasm_v128_and(special, wasm_i32x4_const_splat(0x7f800000)));
+    union {
+        uint32_t bits;
+        float value;
+    } mask = {0x8fffe000};
+    vec v = wasm_v128_and(wasm_i32x4_shl(wasm_i32x4_load16x4(p), 13), vec_constant(mask.value));
+    v = wasm_f32x4_mul(v, vec_constant(0x1p112f));
+    *largest = wasm_f32x4_pmax(*largest, wasm_f32x4_abs(v));
+    return v;
 }
 static inline vec vec_load_bool(const uint8_t *p) {
     vec bytes = wasm_u32x4_extend_low_u16x8(wasm_u16x8_extend_low_u8x16(wasm_v128_load32_zero(p)));

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tile_kernels.h - the kernels of tile.h for one element type of B; tile_<type>.c defines, and then includes this:
+ *
+ *     KERNEL(name)                     attn_tile_<type>_name
+ *     ELEMENT                          the type
+ *     load_four(p, &largest)           four of them as float32; where they are not exact, largest says so:
+ *     is_exact(largest)
+ *     load_exactly(p)                  four of them, whatever they are
+ *
+ * A register tile holds eight or more vectors of sums, enough to hide the latency of the additions; with the vectors
+ * of a panel and a broadcast they just fit into sixteen registers.
+ */
+#include "tile.h"
+#include "vec.h"
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("unroll")
+#define MAX_SUMS 12
+
+/* The sums of a register tile over terms [k, end). The loop stays rolled: unrolled, the engines load everything first,
+ * and spill. */
+INLINE void sum_tile(const size_t rows, const size_t wide, const int exactly, vec sums[MAX_SUMS][2], vec *largest,
+                     const float *a, size_t a_stride, struct attn_panels b, size_t k, size_t end) {
+    const ELEMENT *row = (const ELEMENT *)b.data + k * b.row_stride;
+    UNROLL for (size_t i = 0; i < rows * wide; i++) sums[i][0] = sums[i][1] = vec_splat(0);
+    for (; k < end; k++, row += b.row_stride) {
+        UNROLL for (size_t w = 0; w < wide; w++) {
+            const ELEMENT *entry = row + w * b.panel_stride;
+            vec low = exactly ? load_exactly(entry) : load_four(entry, largest);
+            vec high = exactly ? load_exactly(entry + 4) : load_four(entry + 4, largest);
+            UNROLL for (size_t r = 0; r < rows; r++) {
+                vec x = vec_splat(a[r * a_stride + k]), *sum = sums[r * wide + w];
+                sum[0] = vec_madd(x, low, sum[0]), sum[1] = vec_madd(x, high, sum[1]);
+                vec_settle(&sum[0], &sum[1]);
+            }
+        }
+    }
+}
+
+/* One register tile; `rows` and `wide`, its panels, are constants at each call, and the sums become registers. */
+INLINE void multiply_tile(const size_t rows, const size_t wide, float *c, size_t c_stride, const float *rescale,
+                          const float *a, size_t a_stride, struct attn_panels b, size_t depth, size_t block) {
+    size_t k = 0;
+    do {
+        size_t end = k + block < depth ? k + block : depth;
+        vec sums[MAX_SUMS][2], largest = vec_splat(0);
+        sum_tile(rows, wide, 0, sums, &largest, a, a_stride, b, k, end);
+        if (!is_exact(largest)) sum_tile(rows, wide, 1, sums, &largest, a, a_stride, b, k, end);
+        UNROLL for (size_t r = 0; r < rows; r++) {
+            UNROLL for (size_t w = 0; w < wide; w++) {
+                float *entry = c + r * c_stride + w * ATTN_PANEL;
+                vec *sum = sums[r * wide + w];
+                if (k > 0) {
+                    sum[0] = vec_add(vec_load(entry), sum[0]), sum[1] = vec_add(vec_load(entry + 4), sum[1]);
+                } else if (rescale) {
+                    vec factor = vec_splat(rescale[r]);
+                    sum[0] = vec_add(vec_mul(vec_load(entry), factor), sum[0]);
+                    sum[1] = vec_add(vec_mul(vec_load(entry + 4), factor), sum[1]);
+                }
+                vec_store(entry, sum[0]), vec_store(entry + 4, sum[1]);
+            }
+        }
+        k = end;
+    } while (k < depth);
+}
+
+static struct attn_panels panels_from(struct attn_panels b, size_t panel) {
+    b.data = (const ELEMENT *)b.data + panel * b.panel_stride;
+    return b;
+}
+
+/* Register tiles of one size over as many panels as they fill, single ones over the rest. */
+INLINE void multiply_rows(const size_t rows, const size_t wide, float *c, size_t c_stride, const float *rescale,
+                          const float *a, size_t a_stride, struct attn_panels b, size_t panels, size_t depth,
+                          size_t block) {
+    size_t p = 0;
+    for (; p + wide <= panels; p += wide) {
+        multiply_tile(rows, wide, c + p * ATTN_PANEL, c_stride, rescale, a, a_stride, panels_from(b, p), depth, block);
+    }
+    if (wide == 1) return;
+    for (; p < panels; p++) {
+        multiply_tile(rows, 1, c + p * ATTN_PANEL, c_stride, rescale, a, a_stride, panels_from(b, p), depth, block);
+    }
+}
+
+void KERNEL(multiply)(float *c, size_t c_stride, const float *rescale, const float *a, size_t a_stride, size_t rows,
+                      struct attn_panels b, size_t panels, size_t depth, size_t block) {
+/* the sizes there are, rows x panels, largest first */
+#define TILE(ROWS, WIDE)                                                                                               \
+    if (rows >= (ROWS)) {                                                                                              \
+        multiply_rows(ROWS, WIDE, c, c_stride, rescale, a, a_stride, b, panels, depth, block);                         \
+        taken = (ROWS);                                                                                                \
+    } else
+    for (size_t taken = 0; rows; rows -= taken, a += taken * a_stride, c += taken * c_stride) {
+        TILE(VEC_TILE_ROWS, 1) TILE(4, 1) TILE(3, 1) TILE(2, 2) TILE(1, 4) {}
+        if (rescale) rescale += taken;
+    }
+#undef TILE
+}
+
+void KERNEL(multiply_kept)(float *c, float rescale, const float *a, const uint8_t *keep, struct attn_panels b,
+                           size_t panels, size_t depth) {
+    vec factor = vec_splat(rescale);
+    for (size_t panel = 0; panel < panels; panel++, c += ATTN_PANEL) {
+        const ELEMENT *row = panels_from(b, panel).data;
+        vec low = vec_splat(0), high = low;
+        for (size_t k = 0; k < depth; k++, row += b.row_stride) {
+            if (!keep[k]) continue;
+            vec x = vec_splat(a[k]);
+            low = vec_madd(x, load_exactly(row), low);
+            high = vec_madd(x, load_exactly(row + 4), high);
+        }
+        vec_store(c, vec_add(vec_mul(vec_load(c), factor), low));
+        vec_store(c + 4, vec_add(vec_mul(vec_load(c + 4), factor), high));
+    }
+}
+
+/* One to three elements, then zeros. */
+INLINE vec load_part(const ELEMENT *p, size_t count) {
+    return load_exactly((const ELEMENT[4]){p[0], count > 1 ? p[1] : 0, count > 2 ? p[2] : 0, 0});
+}
+
+INLINE vec load_part_f32(const float *p, size_t count) {
+    return vec_load((const float[4]){p[0], count > 1 ? p[1] : 0, count > 2 ? p[2] : 0, 0});
+}
+
+/* Interleaved sums of dot products of `rows` rows of A with four rows of B, `together` of them at a time. */
+INLINE void sum_dots(const size_t rows, const size_t together, const int exactly, vec sums[4][4], vec *largest,
+                     const float *a, size_t a_stride, const ELEMENT *const b[4], size_t depth) {
+    UNROLL for (size_t j = 0; j < 4; j += together) {
+        UNROLL for (size_t r = 0; r < rows; r++) {
+            UNROLL for (size_t i = 0; i < together; i++) sums[r][j + i] = vec_splat(0);
+        }
+        for (size_t k = 0; k + 4 <= depth; k += 4) {
+            vec column[4];
+            UNROLL for (size_t i = 0; i < together; i++) {
+                column[i] = exactly ? load_exactly(b[j + i] + k) : load_four(b[j + i] + k, largest);
+            }
+            UNROLL for (size_t r = 0; r < rows; r++) {
+                vec x = vec_load(a + r * a_stride + k), *sum = sums[r] + j;
+                UNROLL for (size_t i = 0; i < together; i += 2) {
+                    sum[i] = vec_madd(x, column[i], sum[i]), sum[i + 1] = vec_madd(x, column[i + 1], sum[i + 1]);
+                    vec_settle(&sum[i], &sum[i + 1]);
+                }
+            }
+        }
+    }
+}
+
+INLINE void dot_tile(const size_t rows, const size_t together, float *c, size_t c_stride, const float *a,
+                     size_t a_stride, const ELEMENT *const b[4], size_t depth) {
+    vec sums[4][4], largest = vec_splat(0); /* [row][column] */
+    sum_dots(rows, together, 0, sums, &largest, a, a_stride, b, depth);
+    if (!is_exact(largest)) sum_dots(rows, together, 1, sums, &largest, a, a_stride, b, depth);
+    if (depth % 4) {
+        size_t k = depth - depth % 4;
+        UNROLL for (size_t j = 0; j < 4; j++) {
+            vec column = load_part(b[j] + k, depth - k);
+            UNROLL for (size_t r = 0; r < rows; r++) {
+                sums[r][j] = vec_madd(load_part_f32(a + r * a_stride + k, depth - k), column, sums[r][j]);
+            }
+        }
+    }
+    UNROLL for (size_t r = 0; r < rows; r++) vec_store(c + r * c_stride, vec_sum_each(sums[r]));
+}
+
+void KERNEL(dot)(float *c, size_t c_stride, const float *a, size_t a_stride, size_t rows, const void *b,
+                 size_t b_stride, size_t count, size_t depth) {
+    for (size_t j = 0; j < count; j += 4) {
+        const ELEMENT *columns[4];
+        /* columns beyond the last repeat it: nothing else is sure to be there */
+        for (size_t i = 0; i < 4; i++) {
+            columns[i] = (const ELEMENT *)b + (j + i < count ? j + i : count - 1) * b_stride;
+        }
+        size_t r = 0;
+        for (; r + 4 <= rows; r += 4) {
+            dot_tile(4, 2, c + r * c_stride + j, c_stride, a + r * a_stride, a_stride, columns, depth);
+        }
+        float *rest = c + r * c_stride + j;
+        const float *rest_a = a + r * a_stride;
+        switch (rows - r) {
+        case 3: dot_tile(3, 2, rest, c_stride, rest_a, a_stride, columns, depth); break;
+        case 2: dot_tile(2, 4, rest, c_stride, rest_a, a_stride, columns, depth); break;
+        case 1: dot_tile(1, 4, rest, c_stride, rest_a, a_stride, columns, depth); break;
+        default: break;
+        }
+    }
+}
+
+struct attn_panels KERNEL(below)(struct attn_panels b, size_t rows) {
+    b.data = (const ELEMENT *)b.data + rows * b.row_stride;
+    return b;
+}
+
+int KERNEL(is_finite)(struct attn_panels b, size_t panels, size_t rows) {
+    const vec zero = vec_splat(0);
+    vec poison = zero;
+    for (size_t panel = 0; panel < panels; panel++) {
+        const ELEMENT *row = panels_from(b, panel).data;
+        for (size_t r = 0; r < rows; r++, row += b.row_stride) {
+            poison = vec_madd(load_exactly(row), zero, poison);
+            poison = vec_madd(load_exactly(row + 4), zero, poison);
+        }
+    }
+    return vec_sum(poison) == 0; /* infinity * 0 and NaN * 0 are NaN, and stay so */
+}
