@@ -42,7 +42,7 @@ bench/node_modules/.package-lock.json: bench/package.json bench/package-lock.jso
 
 # ---- WebAssembly: one batch of commands for whichever clang there is; tools/clang.mjs skips what is up to date ----
 
-tune_release := -O3 -fno-vectorize -fno-slp-vectorize -fno-unroll-loops
+tune_release := -O2 -fno-vectorize -fno-slp-vectorize -fno-unroll-loops
 tune_debug   := -O1 -g
 wasm_base    := --target=wasm32 $(every) -msimd128 -mbulk-memory $(or $(tune_$(config)),$(tune_release))
 wasm_relaxed := $(wasm_base) -mrelaxed-simd

@@ -34,11 +34,18 @@ struct context {
     enum attn_softmax_base base;
 };
 
+/* Rows that are read where they stand. */
+struct rows {
+    const void *data;
+    size_t stride; /* in elements */
+    enum attn_dtype dtype;
+};
+
 /* The tile at hand. */
 struct tile {
     size_t index, key, count;
     int placed;                /* the rest is known */
-    const void *key_rows;      /* in place; otherwise packed in c->keys */
+    struct rows keys;          /* in place; otherwise packed in c->keys */
     struct attn_panels values; /* [count, wide] */
     const struct attn_tile_kernels *value_kernels;
     enum { UNKNOWN, YES, NO } finite; /* whether all values are */
@@ -138,29 +145,37 @@ static void pack_keys(const struct context *c, const struct tile *tile) {
     }
 }
 
-/* Keys and values of the tile as the kernels want them: packed, or, for a few queries, where they stand; but values
- * that do not fill whole panels go row by row to the workspace. */
-static void place(const struct context *c, struct tile *tile) {
-    const struct attn_problem *problem = c->problem;
-    const struct attn_tensor *keys = &problem->keys, *values = &problem->values;
-    size_t batch = c->job.batch, value_dim = problem->value_dim;
-    int in_place = c->plan->in_place;
-    tile->placed = 1;
-    if (in_place) {
-        attn_source_touch(keys, batch, key_head(c), tile->key, tile->count, problem->dim);
-        attn_source_touch(values, batch, value_head(c), tile->key, tile->count, value_dim);
-        tile->key_rows = attn_source_address(keys, batch, key_head(c), tile->key);
-    } else {
+/* Keys as the kernels want them: packed, or, for a few queries, where they stand. */
+static void place_keys(const struct context *c, struct tile *tile) {
+    const struct attn_tensor *keys = &c->problem->keys;
+    size_t batch = c->job.batch, dim = c->problem->dim;
+    if (!c->plan->in_place) {
         pack_keys(c, tile);
+    } else if (attn_source_fetch(keys, batch, key_head(c), tile->key, tile->count, dim)) {
+        const void *first = attn_source_address(keys, batch, key_head(c), tile->key);
+        tile->keys = (struct rows){first, keys->row_stride, keys->dtype};
+    } else {
+        for (size_t j = 0; j < tile->count; j++) {
+            attn_source_row(keys, batch, key_head(c), tile->key + j, dim, c->keys + j * dim);
+        }
+        tile->keys = (struct rows){c->keys, dim, ATTN_FLOAT32};
     }
-    if (in_place && value_dim && value_dim == c->wide) {
+}
+
+/* Values likewise; but those that do not fill whole panels go row by row to the workspace. */
+static void place_values(const struct context *c, struct tile *tile) {
+    const struct attn_tensor *values = &c->problem->values;
+    size_t batch = c->job.batch, value_dim = c->problem->value_dim;
+    int in_place = c->plan->in_place;
+    size_t row_stride = in_place ? c->wide : ATTN_PANEL;
+    size_t panel_stride = in_place ? ATTN_PANEL : tile->count * ATTN_PANEL;
+    int is_readable = in_place && attn_source_fetch(values, batch, value_head(c), tile->key, tile->count, value_dim);
+    if (is_readable && value_dim && value_dim == c->wide) {
         const void *first = attn_source_address(values, batch, value_head(c), tile->key);
         tile->values = (struct attn_panels){first, values->row_stride, ATTN_PANEL};
         tile->value_kernels = &attn_tile_kernels[values->dtype];
         return;
     }
-    size_t row_stride = in_place ? c->wide : ATTN_PANEL,
-           panel_stride = in_place ? ATTN_PANEL : tile->count * ATTN_PANEL;
     for (size_t j = 0; j < tile->count; j++) {
         const float *row = attn_source_row(values, batch, value_head(c), tile->key + j, value_dim, c->scratch);
         attn_pack_row_f32(c->values, row_stride, panel_stride, j, row, value_dim);
@@ -216,10 +231,9 @@ static void score(const struct context *c, const struct tile *tile, const struct
     const float *queries = c->query_rows + strip->first * dim;
     float *scores = c->scores + strip->begin;
     if (c->plan->in_place) {
-        const struct attn_tensor *keys = &c->problem->keys;
-        const void *first =
-            (const char *)tile->key_rows + strip->begin * keys->row_stride * attn_dtype_bytes(keys->dtype);
-        attn_tile_kernels[keys->dtype].dot(scores, ATTN_TILE_KEYS, queries, dim, strip->count, first, keys->row_stride,
+        const struct rows *keys = &tile->keys;
+        const void *first = (const char *)keys->data + strip->begin * keys->stride * attn_dtype_bytes(keys->dtype);
+        attn_tile_kernels[keys->dtype].dot(scores, ATTN_TILE_KEYS, queries, dim, strip->count, first, keys->stride,
                                            count, dim);
     } else {
         struct attn_panels keys = {c->keys + strip->begin * dim, ATTN_PANEL, dim * ATTN_PANEL};
@@ -290,7 +304,11 @@ static size_t run_strip(const struct context *c, struct tile *tile, size_t first
     if (strip.begin < strip.end) {
         const float once[STRIP] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
         float rescale[STRIP];
-        if (!tile->placed) place(c, tile);
+        if (!tile->placed) {
+            place_keys(c, tile);
+            place_values(c, tile);
+            tile->placed = 1;
+        }
         score(c, tile, &strip);
         apply_softmax(c, tile, &strip, rescale);
         /* in blocks of the tile's own grid, whatever the strip sees of it */

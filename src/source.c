@@ -61,8 +61,12 @@ static inline uint16_t narrow_float16(float value) {
 static void widen_float16s(float *destination, const uint16_t *source, size_t count) {
     vec largest = vec_splat(0);
     size_t i = 0;
-    for (; i + 4 <= count; i += 4) vec_store(destination + i, vec_load_float16(source + i, &largest));
-    if (vec_max_lane(largest) >= 0x1p16f) i = 0; /* infinities and NaNs are rare: all again */
+    for (; i + 8 <= count; i += 8) {
+        largest = vec_largest_float16(source + i, largest);
+        vec_store(destination + i, vec_load_float16(source + i));
+        vec_store(destination + i + 4, vec_load_float16(source + i + 4));
+    }
+    if (!vec_is_finite_float16(largest)) i = 0; /* infinities and NaNs are rare: all again */
     for (; i < count; i++) destination[i] = widen_float16(source[i]);
 }
 
@@ -94,15 +98,26 @@ const void *attn_source_address(const struct attn_tensor *tensor, size_t batch, 
            attn_tensor_offset(tensor, batch, head, row) * attn_dtype_bytes(tensor->dtype);
 }
 
-void attn_source_touch(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row, size_t rows,
-                       size_t count) {
-    if (!count) return;
-    const size_t size = attn_dtype_bytes(tensor->dtype), stride = tensor->row_stride * size, bytes = count * size;
-    const volatile uint8_t *p = attn_source_address(tensor, batch, head, row);
-    for (; rows; rows--, p += stride) {
-        for (size_t i = 0; i < bytes; i += CACHE_LINE) (void)p[i];
-        (void)p[bytes - 1];
+int attn_source_fetch(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row, size_t rows,
+                      size_t count) {
+    if (!count) return 1;
+    const size_t size = attn_dtype_bytes(tensor->dtype);
+    vec largest = vec_splat(0);
+    int is_finite = 1;
+    for (size_t end = row + rows; row < end; row++) {
+        const void *p = attn_source_address(tensor, batch, head, row);
+        if (tensor->dtype == ATTN_FLOAT16) {
+            const uint16_t *half = p;
+            size_t i = 0;
+            for (; i + 8 <= count; i += 8) largest = vec_largest_float16(half + i, largest);
+            for (; i < count; i++) is_finite &= (half[i] & 0x7c00) != 0x7c00;
+        } else {
+            const volatile uint8_t *line = p;
+            for (size_t i = 0; i < count * size; i += CACHE_LINE) (void)line[i];
+            (void)line[count * size - 1];
+        }
     }
+    return is_finite && vec_is_finite_float16(largest);
 }
 
 float attn_source_float(const struct attn_tensor *tensor, size_t offset) {

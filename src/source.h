@@ -21,9 +21,10 @@ const float *attn_source_row(const struct attn_tensor *tensor, size_t batch, siz
 /* Where row (batch, head, row) stands. */
 const void *attn_source_address(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row);
 
-/* Asks for the cache lines of rows [row, row + rows), all at once: faster than missing them one after the other. */
-void attn_source_touch(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row, size_t rows,
-                       size_t count);
+/* Asks for the cache lines of rows [row, row + rows), all at once: faster than missing them one after the other.
+ * Returns whether the kernels can read them there, which they cannot where float16 is infinite or NaN. */
+int attn_source_fetch(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row, size_t rows,
+                      size_t count);
 
 /* The float at element `offset` of a tensor that is not boolean. */
 float attn_source_float(const struct attn_tensor *tensor, size_t offset);

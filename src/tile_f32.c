@@ -6,15 +6,7 @@
 
 #define KERNEL(name) attn_tile_f32_##name
 #define ELEMENT float
-
-static inline vec load_exactly(const float *p) { return vec_load(p); }
-static inline vec load_four(const float *p, vec *largest) {
-    (void)largest;
-    return vec_load(p);
-}
-static inline int is_exact(vec largest) {
-    (void)largest;
-    return 1;
-}
+#define LOAD_FOUR vec_load
+#define MOST_ROWS VEC_TILE_ROWS
 
 #include "tile_kernels.h"

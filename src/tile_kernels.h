@@ -2,11 +2,10 @@
  *
  * tile_kernels.h - the kernels of tile.h for one element type of B; tile_<type>.c defines, and then includes this:
  *
- *     KERNEL(name)                     attn_tile_<type>_name
- *     ELEMENT                          the type
- *     load_four(p, &largest)           four of them as float32; where they are not exact, largest says so:
- *     is_exact(largest)
- *     load_exactly(p)                  four of them, whatever they are
+ *     KERNEL(name)     attn_tile_<type>_name
+ *     ELEMENT          the type
+ *     LOAD_FOUR        reads four of them as float32
+ *     MOST_ROWS        of a register tile of one panel
  *
  * A register tile holds eight or more vectors of sums, enough to hide the latency of the additions; with the vectors
  * of a panel and a broadcast they just fit into sixteen registers.
@@ -20,15 +19,14 @@
 
 /* The sums of a register tile over terms [k, end). The loop stays rolled: unrolled, the engines load everything first,
  * and spill. */
-INLINE void sum_tile(const size_t rows, const size_t wide, const int exactly, vec sums[MAX_SUMS][2], vec *largest,
-                     const float *a, size_t a_stride, struct attn_panels b, size_t k, size_t end) {
+INLINE void sum_tile(const size_t rows, const size_t wide, vec sums[MAX_SUMS][2], const float *a, size_t a_stride,
+                     struct attn_panels b, size_t k, size_t end) {
     const ELEMENT *row = (const ELEMENT *)b.data + k * b.row_stride;
     UNROLL for (size_t i = 0; i < rows * wide; i++) sums[i][0] = sums[i][1] = vec_splat(0);
     for (; k < end; k++, row += b.row_stride) {
         UNROLL for (size_t w = 0; w < wide; w++) {
             const ELEMENT *entry = row + w * b.panel_stride;
-            vec low = exactly ? load_exactly(entry) : load_four(entry, largest);
-            vec high = exactly ? load_exactly(entry + 4) : load_four(entry + 4, largest);
+            vec low = LOAD_FOUR(entry), high = LOAD_FOUR(entry + 4);
             UNROLL for (size_t r = 0; r < rows; r++) {
                 vec x = vec_splat(a[r * a_stride + k]), *sum = sums[r * wide + w];
                 sum[0] = vec_madd(x, low, sum[0]), sum[1] = vec_madd(x, high, sum[1]);
@@ -44,9 +42,8 @@ INLINE void multiply_tile(const size_t rows, const size_t wide, float *c, size_t
     size_t k = 0;
     do {
         size_t end = k + block < depth ? k + block : depth;
-        vec sums[MAX_SUMS][2], largest = vec_splat(0);
-        sum_tile(rows, wide, 0, sums, &largest, a, a_stride, b, k, end);
-        if (!is_exact(largest)) sum_tile(rows, wide, 1, sums, &largest, a, a_stride, b, k, end);
+        vec sums[MAX_SUMS][2];
+        sum_tile(rows, wide, sums, a, a_stride, b, k, end);
         UNROLL for (size_t r = 0; r < rows; r++) {
             UNROLL for (size_t w = 0; w < wide; w++) {
                 float *entry = c + r * c_stride + w * ATTN_PANEL;
@@ -93,7 +90,7 @@ void KERNEL(multiply)(float *c, size_t c_stride, const float *rescale, const flo
         taken = (ROWS);                                                                                                \
     } else
     for (size_t taken = 0; rows; rows -= taken, a += taken * a_stride, c += taken * c_stride) {
-        TILE(VEC_TILE_ROWS, 1) TILE(4, 1) TILE(3, 1) TILE(2, 2) TILE(1, 4) {}
+        TILE(MOST_ROWS, 1) TILE(4, 1) TILE(2, 2) TILE(1, 4) {}
         if (rescale) rescale += taken;
     }
 #undef TILE
@@ -108,35 +105,38 @@ void KERNEL(multiply_kept)(float *c, float rescale, const float *a, const uint8_
         for (size_t k = 0; k < depth; k++, row += b.row_stride) {
             if (!keep[k]) continue;
             vec x = vec_splat(a[k]);
-            low = vec_madd(x, load_exactly(row), low);
-            high = vec_madd(x, load_exactly(row + 4), high);
+            low = vec_madd(x, LOAD_FOUR(row), low);
+            high = vec_madd(x, LOAD_FOUR(row + 4), high);
         }
         vec_store(c, vec_add(vec_mul(vec_load(c), factor), low));
         vec_store(c + 4, vec_add(vec_mul(vec_load(c + 4), factor), high));
     }
 }
 
-/* One to three elements, then zeros. */
-INLINE vec load_part(const ELEMENT *p, size_t count) {
-    return load_exactly((const ELEMENT[4]){p[0], count > 1 ? p[1] : 0, count > 2 ? p[2] : 0, 0});
+/* One to three elements, then zeros; out of line, as it is large and rare. */
+static __attribute__((noinline)) vec load_part(const ELEMENT *p, size_t count) {
+    ELEMENT part[4] = {0};
+    for (size_t i = 0; i < count; i++) part[i] = p[i];
+    return LOAD_FOUR(part);
 }
 
-INLINE vec load_part_f32(const float *p, size_t count) {
-    return vec_load((const float[4]){p[0], count > 1 ? p[1] : 0, count > 2 ? p[2] : 0, 0});
+static __attribute__((noinline)) vec load_part_f32(const float *p, size_t count) {
+    float part[4] = {0};
+    for (size_t i = 0; i < count; i++) part[i] = p[i];
+    return vec_load(part);
 }
 
-/* Interleaved sums of dot products of `rows` rows of A with four rows of B, `together` of them at a time. */
-INLINE void sum_dots(const size_t rows, const size_t together, const int exactly, vec sums[4][4], vec *largest,
-                     const float *a, size_t a_stride, const ELEMENT *const b[4], size_t depth) {
+/* Dot products of `rows` rows of A with four rows of B, `together` of them at a time, in four interleaved sums each. */
+INLINE void dot_tile(const size_t rows, const size_t together, float *c, size_t c_stride, const float *a,
+                     size_t a_stride, const ELEMENT *const b[4], size_t depth) {
+    vec sums[4][4]; /* [row][column] */
     UNROLL for (size_t j = 0; j < 4; j += together) {
         UNROLL for (size_t r = 0; r < rows; r++) {
             UNROLL for (size_t i = 0; i < together; i++) sums[r][j + i] = vec_splat(0);
         }
         for (size_t k = 0; k + 4 <= depth; k += 4) {
             vec column[4];
-            UNROLL for (size_t i = 0; i < together; i++) {
-                column[i] = exactly ? load_exactly(b[j + i] + k) : load_four(b[j + i] + k, largest);
-            }
+            UNROLL for (size_t i = 0; i < together; i++) column[i] = LOAD_FOUR(b[j + i] + k);
             UNROLL for (size_t r = 0; r < rows; r++) {
                 vec x = vec_load(a + r * a_stride + k), *sum = sums[r] + j;
                 UNROLL for (size_t i = 0; i < together; i += 2) {
@@ -146,20 +146,13 @@ INLINE void sum_dots(const size_t rows, const size_t together, const int exactly
             }
         }
     }
-}
-
-INLINE void dot_tile(const size_t rows, const size_t together, float *c, size_t c_stride, const float *a,
-                     size_t a_stride, const ELEMENT *const b[4], size_t depth) {
-    vec sums[4][4], largest = vec_splat(0); /* [row][column] */
-    sum_dots(rows, together, 0, sums, &largest, a, a_stride, b, depth);
-    if (!is_exact(largest)) sum_dots(rows, together, 1, sums, &largest, a, a_stride, b, depth);
     if (depth % 4) {
         size_t k = depth - depth % 4;
+        vec x[4];
+        UNROLL for (size_t r = 0; r < rows; r++) x[r] = load_part_f32(a + r * a_stride + k, depth - k);
         UNROLL for (size_t j = 0; j < 4; j++) {
             vec column = load_part(b[j] + k, depth - k);
-            UNROLL for (size_t r = 0; r < rows; r++) {
-                sums[r][j] = vec_madd(load_part_f32(a + r * a_stride + k, depth - k), column, sums[r][j]);
-            }
+            UNROLL for (size_t r = 0; r < rows; r++) sums[r][j] = vec_madd(x[r], column, sums[r][j]);
         }
     }
     UNROLL for (size_t r = 0; r < rows; r++) vec_store(c + r * c_stride, vec_sum_each(sums[r]));
@@ -173,18 +166,16 @@ void KERNEL(dot)(float *c, size_t c_stride, const float *a, size_t a_stride, siz
         for (size_t i = 0; i < 4; i++) {
             columns[i] = (const ELEMENT *)b + (j + i < count ? j + i : count - 1) * b_stride;
         }
+        float *entry = c + j;
         size_t r = 0;
         for (; r + 4 <= rows; r += 4) {
-            dot_tile(4, 2, c + r * c_stride + j, c_stride, a + r * a_stride, a_stride, columns, depth);
+            dot_tile(4, 2, entry + r * c_stride, c_stride, a + r * a_stride, a_stride, columns, depth);
         }
-        float *rest = c + r * c_stride + j;
-        const float *rest_a = a + r * a_stride;
-        switch (rows - r) {
-        case 3: dot_tile(3, 2, rest, c_stride, rest_a, a_stride, columns, depth); break;
-        case 2: dot_tile(2, 4, rest, c_stride, rest_a, a_stride, columns, depth); break;
-        case 1: dot_tile(1, 4, rest, c_stride, rest_a, a_stride, columns, depth); break;
-        default: break;
+        if (r + 2 <= rows) {
+            dot_tile(2, 4, entry + r * c_stride, c_stride, a + r * a_stride, a_stride, columns, depth);
+            r += 2;
         }
+        if (r < rows) dot_tile(1, 4, entry + r * c_stride, c_stride, a + r * a_stride, a_stride, columns, depth);
     }
 }
 
@@ -199,8 +190,8 @@ int KERNEL(is_finite)(struct attn_panels b, size_t panels, size_t rows) {
     for (size_t panel = 0; panel < panels; panel++) {
         const ELEMENT *row = panels_from(b, panel).data;
         for (size_t r = 0; r < rows; r++, row += b.row_stride) {
-            poison = vec_madd(load_exactly(row), zero, poison);
-            poison = vec_madd(load_exactly(row + 4), zero, poison);
+            poison = vec_madd(LOAD_FOUR(row), zero, poison);
+            poison = vec_madd(LOAD_FOUR(row + 4), zero, poison);
         }
     }
     return vec_sum(poison) == 0; /* infinity * 0 and NaN * 0 are NaN, and stay so */

@@ -5,8 +5,9 @@
  *
  *     vec_load(p) vec_store(p, v) vec_splat(x)      unaligned
  *     vec_load_bfloat16(p)                          four 16-bit floats, widened exactly
- *     vec_load_float16(p, &largest)                 the same, except that infinities and NaNs become 2^16 or more;
- *                                                   largest = max(largest, |each|) shows whether there were any
+ *     vec_load_float16(p)                           the same, but for infinities and NaNs, which come out finite
+ *     vec_largest_float16(p, largest)               largest magnitudes so far, with those of eight more, in 16-bit lanes
+ *     vec_is_finite_float16(largest)                whether none of them was infinite or NaN
  *     vec_load_bool(p)                              four bytes as a lane mask: set where a byte is not 0
  *     vec_add vec_sub vec_mul vec_div
  *     vec_madd(a, b, c)                             a * b + c

@@ -23,15 +23,26 @@ static inline vec vec_splat(float x) { VEC_LANES(r.lane[i] = x); }
 static inline vec vec_constant(float x) { return vec_splat(x); }
 static inline void vec_settle(vec *a, vec *b) { (void)a, (void)b; }
 static inline vec vec_load_bfloat16(const uint16_t *p) { VEC_LANES(r.bits[i] = (uint32_t)p[i] << 16); }
-static inline vec vec_load_float16(const uint16_t *p, vec *largest) {
+static inline vec vec_load_float16(const uint16_t *p) {
     vec r;
     for (int i = 0; i < 4; i++) {
         r.bits[i] = (uint32_t)(p[i] & 0x8000) << 16 | (uint32_t)(p[i] & 0x7fff) << 13;
         r.lane[i] *= 0x1p112f;
-        float magnitude = r.lane[i] < 0 ? -r.lane[i] : r.lane[i];
-        if (largest->lane[i] < magnitude) largest->lane[i] = magnitude;
     }
     return r;
+}
+static inline vec vec_largest_float16(const uint16_t *p, vec largest) {
+    for (int i = 0; i < 8; i++) {
+        uint32_t magnitude = p[i] & 0x7fff;
+        if (largest.bits[i % 4] < magnitude) largest.bits[i % 4] = magnitude;
+    }
+    return largest;
+}
+static inline int vec_is_finite_float16(vec largest) {
+    for (int i = 0; i < 4; i++) {
+        if (largest.bits[i] >= 0x7c00) return 0;
+    }
+    return 1;
 }
 static inline vec vec_load_bool(const uint8_t *p) { VEC_LANES(r.bits[i] = p[i] ? UINT32_MAX : 0); }
 static inline int vec_all(vec mask) { return mask.bits[0] && mask.bits[1] && mask.bits[2] && mask.bits[3]; }

@@ -17,20 +17,25 @@ static inline vec vec_constant(float x) {
     __asm__("" : "+r"(v));
     return v;
 }
+static inline vec vec_constant_bits(uint32_t bits) {
+    vec v = wasm_u32x4_splat(bits);
+    __asm__("" : "+r"(v));
+    return v;
+}
 static inline void vec_settle(vec *a, vec *b) { __asm__("" : "+r"(*a), "+r"(*b)); }
 static inline vec vec_load_bfloat16(const uint16_t *p) {
     return wasm_i16x8_shuffle(wasm_i32x4_const_splat(0), wasm_v128_load64_zero(p), 0, 8, 1, 9, 2, 10, 3, 11);
 }
-static inline vec vec_load_float16(const uint16_t *p, vec *largest) {
+static inline vec vec_load_float16(const uint16_t *p) {
     /* sign to bit 31, exponent and mantissa below it; the product corrects the bias, also of subnormals */
-    union {
-        uint32_t bits;
-        float value;
-    } mask = {0x8fffe000};
-    vec v = wasm_v128_and(wasm_i32x4_shl(wasm_i32x4_load16x4(p), 13), vec_constant(mask.value));
-    v = wasm_f32x4_mul(v, vec_constant(0x1p112f));
-    *largest = wasm_f32x4_pmax(*largest, wasm_f32x4_abs(v));
-    return v;
+    const vec mask = vec_constant_bits(0x8fffe000), correction = vec_constant(0x1p112f);
+    return wasm_f32x4_mul(wasm_v128_and(wasm_i32x4_shl(wasm_i32x4_load16x4(p), 13), mask), correction);
+}
+static inline vec vec_largest_float16(const uint16_t *p, vec largest) {
+    return wasm_u16x8_max(largest, wasm_i16x8_shl(wasm_v128_load(p), 1));
+}
+static inline int vec_is_finite_float16(vec largest) {
+    return !wasm_v128_any_true(wasm_u16x8_ge(largest, wasm_i16x8_const_splat((short)0xf800)));
 }
 static inline vec vec_load_bool(const uint8_t *p) {
     vec bytes = wasm_u32x4_extend_low_u16x8(wasm_u16x8_extend_low_u8x16(wasm_v128_load32_zero(p)));
