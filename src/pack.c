@@ -6,14 +6,16 @@
 
 #include "vec.h"
 
+#define UNROLL _Pragma("unroll")
+
 void attn_pack_columns_f32(float *panel, const float *const rows[ATTN_PANEL], size_t depth) {
     size_t k = 0;
     for (; k + 4 <= depth; k += 4, panel += 4 * ATTN_PANEL) {
-        for (size_t half = 0; half < ATTN_PANEL; half += 4) {
+        UNROLL for (size_t half = 0; half < ATTN_PANEL; half += 4) {
             vec v[4];
-            for (size_t c = 0; c < 4; c++) v[c] = vec_load(rows[half + c] + k);
+            UNROLL for (size_t c = 0; c < 4; c++) v[c] = vec_load(rows[half + c] + k);
             vec_transpose(v);
-            for (size_t c = 0; c < 4; c++) vec_store(panel + c * ATTN_PANEL + half, v[c]);
+            UNROLL for (size_t c = 0; c < 4; c++) vec_store(panel + c * ATTN_PANEL + half, v[c]);
         }
     }
     for (; k < depth; k++, panel += ATTN_PANEL) {

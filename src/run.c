@@ -27,6 +27,8 @@ struct context {
     struct attn_job job;
     size_t rows, wide;         /* rows of the job, all heads of a query side by side; value_dim in whole panels */
     size_t key_begin, key_end; /* outside them no row of the job has a key */
+    const float *queries;      /* [rows, dim] */
+    size_t query_stride;
     float *query_rows, *keys, *values, *accumulators, *scores, *scratch, *tile_max;
     struct attn_softmax *softmax; /* of four rows each */
     struct attn_mask_row *mask_rows;
@@ -63,6 +65,11 @@ struct strip {
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
+/* Queries are read where they stand, unless they must be widened or heads brought side by side. */
+static int needs_query_copy(const struct context *c) {
+    return c->problem->queries.dtype != ATTN_FLOAT32 || c->plan->group_heads > 1 || !c->problem->dim;
+}
+
 static struct context open_job(const struct attn_plan *plan, const struct attn_problem *problem,
                                const struct attn_result *result, void *workspace, size_t job) {
     char *base = workspace;
@@ -79,6 +86,11 @@ static struct context open_job(const struct attn_plan *plan, const struct attn_p
     c.softmax = (struct attn_softmax *)(base + plan->softmax_offset);
     c.mask_rows = (struct attn_mask_row *)(base + plan->mask_rows_offset);
     c.tile_max = (float *)(base + plan->tile_max_offset);
+    c.queries = c.query_rows, c.query_stride = problem->dim;
+    if (!needs_query_copy(&c)) {
+        c.queries = attn_source_address(&problem->queries, c.job.batch, c.job.head_begin, c.job.query_begin);
+        c.query_stride = problem->queries.row_stride;
+    }
     int ranged = attn_mask_is_ranged(problem);
     /* the scaling, with log2 e in it, must neither overflow nor lose bits */
     int takes_factor = problem->scaling > 1e-30f && problem->scaling < 1e30f;
@@ -98,15 +110,18 @@ static struct row_state row_state(const struct context *c, size_t r) {
     return (struct row_state){state->max[i], state->sum[i], state->dropped_sum[i]};
 }
 
-/* Copies the queries and clears the rows' state. */
-static void open_rows(struct context *c) {
+/* Copies what queries must be copied and clears the rows' state. */
+static void open_rows(const struct context *c) {
     const struct attn_problem *problem = c->problem;
     size_t dim = problem->dim;
+    int copies = needs_query_copy(c);
     for (size_t r = 0; r < c->rows; r++) {
         size_t head = c->job.head_begin + r % c->plan->group_heads;
         size_t query = c->job.query_begin + r / c->plan->group_heads;
-        const float *source = attn_source_row(&problem->queries, c->job.batch, head, query, dim, c->scratch);
-        attn_copy_f32(c->query_rows + r * dim, source, dim);
+        if (copies) {
+            const float *source = attn_source_row(&problem->queries, c->job.batch, head, query, dim, c->scratch);
+            attn_copy_f32(c->query_rows + r * dim, source, dim);
+        }
         c->mask_rows[r] = attn_mask_row(problem, c->job.batch, head, query);
         if (r % ATTN_SOFTMAX_ROWS == 0) attn_softmax_init(&c->softmax[r / ATTN_SOFTMAX_ROWS]);
     }
@@ -149,9 +164,10 @@ static void pack_keys(const struct context *c, const struct tile *tile) {
 static void place_keys(const struct context *c, struct tile *tile) {
     const struct attn_tensor *keys = &c->problem->keys;
     size_t batch = c->job.batch, dim = c->problem->dim;
+    int is_readable = attn_source_fetch(keys, batch, key_head(c), tile->key, tile->count, dim);
     if (!c->plan->in_place) {
         pack_keys(c, tile);
-    } else if (attn_source_fetch(keys, batch, key_head(c), tile->key, tile->count, dim)) {
+    } else if (is_readable) {
         const void *first = attn_source_address(keys, batch, key_head(c), tile->key);
         tile->keys = (struct rows){first, keys->row_stride, keys->dtype};
     } else {
@@ -162,25 +178,24 @@ static void place_keys(const struct context *c, struct tile *tile) {
     }
 }
 
-/* Values likewise; but those that do not fill whole panels go row by row to the workspace. */
+/* Values likewise, and where they stand in one piece; but those that do not fill whole panels are always packed. */
 static void place_values(const struct context *c, struct tile *tile) {
     const struct attn_tensor *values = &c->problem->values;
-    size_t batch = c->job.batch, value_dim = c->problem->value_dim;
-    int in_place = c->plan->in_place;
-    size_t row_stride = in_place ? c->wide : ATTN_PANEL;
-    size_t panel_stride = in_place ? ATTN_PANEL : tile->count * ATTN_PANEL;
-    int is_readable = in_place && attn_source_fetch(values, batch, value_head(c), tile->key, tile->count, value_dim);
-    if (is_readable && value_dim && value_dim == c->wide) {
-        const void *first = attn_source_address(values, batch, value_head(c), tile->key);
+    size_t batch = c->job.batch, head = value_head(c), value_dim = c->problem->value_dim;
+    int is_readable = attn_source_fetch(values, batch, head, tile->key, tile->count, value_dim);
+    int is_compact = values->dtype == ATTN_FLOAT32 && values->row_stride == value_dim;
+    int fills_panels = value_dim && value_dim == c->wide;
+    if (is_readable && fills_panels && (c->plan->in_place || is_compact)) {
+        const void *first = attn_source_address(values, batch, head, tile->key);
         tile->values = (struct attn_panels){first, values->row_stride, ATTN_PANEL};
         tile->value_kernels = &attn_tile_kernels[values->dtype];
         return;
     }
     for (size_t j = 0; j < tile->count; j++) {
-        const float *row = attn_source_row(values, batch, value_head(c), tile->key + j, value_dim, c->scratch);
-        attn_pack_row_f32(c->values, row_stride, panel_stride, j, row, value_dim);
+        const float *row = attn_source_row(values, batch, head, tile->key + j, value_dim, c->scratch);
+        attn_pack_row_f32(c->values, ATTN_PANEL, tile->count * ATTN_PANEL, j, row, value_dim);
     }
-    tile->values = (struct attn_panels){c->values, row_stride, panel_stride};
+    tile->values = (struct attn_panels){c->values, ATTN_PANEL, tile->count * ATTN_PANEL};
     tile->value_kernels = &attn_tile_kernels[ATTN_FLOAT32];
 }
 
@@ -227,17 +242,17 @@ static void describe(const struct context *c, const struct tile *tile, struct st
 
 /* c->scores = queries * keys */
 static void score(const struct context *c, const struct tile *tile, const struct strip *strip) {
-    size_t dim = c->problem->dim, count = strip->end - strip->begin;
-    const float *queries = c->query_rows + strip->first * dim;
+    size_t dim = c->problem->dim, count = strip->end - strip->begin, stride = c->query_stride;
+    const float *queries = c->queries + strip->first * stride;
     float *scores = c->scores + strip->begin;
     if (c->plan->in_place) {
         const struct rows *keys = &tile->keys;
         const void *first = (const char *)keys->data + strip->begin * keys->stride * attn_dtype_bytes(keys->dtype);
-        attn_tile_kernels[keys->dtype].dot(scores, ATTN_TILE_KEYS, queries, dim, strip->count, first, keys->stride,
+        attn_tile_kernels[keys->dtype].dot(scores, ATTN_TILE_KEYS, queries, stride, strip->count, first, keys->stride,
                                            count, dim);
     } else {
         struct attn_panels keys = {c->keys + strip->begin * dim, ATTN_PANEL, dim * ATTN_PANEL};
-        attn_tile_kernels[ATTN_FLOAT32].multiply(scores, ATTN_TILE_KEYS, NULL, queries, dim, strip->count, keys,
+        attn_tile_kernels[ATTN_FLOAT32].multiply(scores, ATTN_TILE_KEYS, NULL, queries, stride, strip->count, keys,
                                                  (count + ATTN_PANEL - 1) / ATTN_PANEL, dim, SCORE_BLOCK);
     }
 }
