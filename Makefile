@@ -8,6 +8,7 @@ config ?= release
 core    := attn check mask plan run tile_f32 tile_f16 tile_bf16 pack softmax source dropout partials rng memory
 exports := attn_plan_init attn_run attn_run_slice attn_partials_merge attn_partials_finish attn_convert attn_memory_base \
            attn_heap_init attn_heap_extend attn_heap_alloc attn_heap_free attn_heap_shortfall attn_heap_used
+tests   := test numbers heap statuses kernels slices grid random_problems properties subject
 fuzzers := problem
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas
@@ -75,7 +76,7 @@ js/binary-%.js: js/%.wasm tools/embed.mjs
 
 native_release    := -O2
 native_debug      := -O0 -g
-native_sanitize   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+native_sanitize   := -O2 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 native_fuzz       := $(native_sanitize)
 native_emscripten := -O2 -msimd128
 link_emscripten   := -sWASM_ASYNC_COMPILATION=0 -sNODERAWFS -sALLOW_MEMORY_GROWTH
@@ -115,7 +116,7 @@ $(out)/%.o: %.c $(out)/flags
 $(out)/libattn.a: $(core:%=$(out)/src/%.o)
 	@rm -f $@
 	$(call say,$(AR) rcs $@ $^)
-$(out)/tests/test$(exe): $(out)/tests/test.o $(out)/src/reference.o
+$(out)/tests/test$(exe): $(tests:%=$(out)/tests/%.o) $(out)/src/reference.o
 $(out)/tests/bits$(exe): $(out)/tests/bits.o
 $(fuzzers:%=$(out)/tests/fuzz_%): $(out)/tests/fuzz_%: $(out)/tests/fuzz_%.o $(fuzz_driver)
 $(out)/tests/test$(exe) $(out)/tests/bits$(exe) $(fuzzers:%=$(out)/tests/fuzz_%): $(out)/tests/cases.o $(out)/libattn.a
@@ -170,10 +171,10 @@ emscripten:
 
 # Vectorising is off as in the wasm build: npm's clang, a prerelease, stops at an assertion of that pass in the tests.
 wasi_flags = --target=wasm32-wasip1 $(every) -O2 -msimd128 -fno-vectorize -fno-slp-vectorize
-wasi_jobs  = $(foreach f,$(core:%=src/%) src/reference tests/cases tests/test,$(call compile,$(wasi_flags),$(f).c,build/wasi/$(f).o)) \
+wasi_jobs  = $(foreach f,$(core:%=src/%) src/reference tests/cases $(tests:%=tests/%),$(call compile,$(wasi_flags),$(f).c,build/wasi/$(f).o)) \
              'wasm-ld -r $(core:%=build/wasi/src/%.o) -o build/wasi/attn.o' \
              'clang --target=wasm32-wasip1 $(core:%=build/wasi/src/%.o) build/wasi/src/reference.o build/wasi/tests/cases.o \
-              build/wasi/tests/test.o -lm -Wl,-z,stack-size=1048576 -o build/wasi/test.wasm'
+              $(tests:%=build/wasi/tests/%.o) -lm -Wl,-z,stack-size=1048576 -o build/wasi/test.wasm'
 wasi: node_modules/.package-lock.json
 	@printf '%s\n' $(wasi_jobs) | node tools/clang.mjs
 	node tools/wasi.mjs build/wasi/test.wasm

@@ -4,6 +4,7 @@
  */
 #include "mask.h"
 
+#include "pack.h"
 #include "source.h"
 #include "vec.h"
 
@@ -42,27 +43,28 @@ struct attn_mask_row attn_mask_row(const struct attn_problem *problem, size_t ba
     return row;
 }
 
-static float bias_at(const struct attn_tensor *mask, size_t offset) {
-    if (mask->dtype != ATTN_BOOL) return attn_source_float(mask, offset);
-    return ((const uint8_t *)mask->data)[offset] ? 0 : MINUS_INFINITY;
+/* Boolean mask: reads it in place, or spreads a column stride of 0; returns whether it keeps any of the columns. */
+static int describe_keep(struct attn_softmax_row *described, const struct attn_tensor *mask, size_t offset,
+                         size_t count, uint8_t *buffer) {
+    const uint8_t *source = (const uint8_t *)mask->data + offset;
+    uint8_t any = 0;
+    described->keep = mask->column_stride == 1 && count % 4 == 0 ? source : buffer;
+    for (size_t j = 0; described->keep == buffer && j < count; j++) buffer[j] = source[j * mask->column_stride];
+    for (size_t j = 0; j < count; j++) any |= described->keep[j];
+    return any != 0;
 }
 
 /* Attention mask of the tile's columns, from `offset` of the mask on. */
-static void copy_attention_mask(float *bias, const struct attn_problem *problem, size_t offset, size_t count) {
+static void copy_bias(float *bias, const struct attn_problem *problem, size_t offset, size_t count) {
     const struct attn_tensor *mask = &problem->attention_mask;
-    size_t j = 0, whole = mask->column_stride == 1 ? count / 4 * 4 : 0;
-    if (mask->dtype == ATTN_FLOAT32) {
-        for (; j < whole; j += 4) vec_store(bias + j, vec_load((const float *)mask->data + offset + j));
-    } else if (mask->dtype == ATTN_BOOL) {
-        const vec out = vec_constant(MINUS_INFINITY), zero = vec_splat(0);
-        for (; j < whole; j += 4) {
-            vec_store(bias + j, vec_select(vec_load_bool((const uint8_t *)mask->data + offset + j), zero, out));
-        }
+    if (mask->dtype == ATTN_FLOAT32 && mask->column_stride == 1) {
+        attn_copy_f32(bias, (const float *)mask->data + offset, count);
+    } else {
+        for (size_t j = 0; j < count; j++) bias[j] = attn_source_float(mask, offset + j * mask->column_stride);
     }
-    for (; j < count; j++) bias[j] = bias_at(mask, offset + j * mask->column_stride);
     if (problem->sparse_mask.kind == ATTN_MASK_NONE) return;
     /* a sparse mask's row maximum makes weights under so low a score 0 in sparse_attention_hub: so here */
-    for (j = 0; j < count; j++) bias[j] = bias[j] <= -1e38f ? MINUS_INFINITY : bias[j];
+    for (size_t j = 0; j < count; j++) bias[j] = bias[j] <= -1e38f ? MINUS_INFINITY : bias[j];
 }
 
 static void subtract_alibi(float *bias, const struct attn_problem *problem, const struct attn_mask_row *row, size_t key,
@@ -99,31 +101,35 @@ static int leaves_any(const float *bias, size_t count) {
     return 0;
 }
 
-/* Describes the bias of the row; returns whether it leaves any column in. */
+/* Additive mask and ALiBi: a mask alone is read in place; returns whether they leave any of the columns in. */
 static int describe_bias(struct attn_softmax_row *described, const struct attn_problem *problem,
-                         const struct attn_mask_row *row, size_t key, size_t count, int visit_all, float *buffer) {
+                         const struct attn_mask_row *row, size_t offset, size_t key, size_t count, float *buffer) {
     const struct attn_tensor *mask = &problem->attention_mask;
-    int ranged = visit_all && (key < row->key_begin || key + count > row->key_end);
-    if (!mask->data && !problem->alibi_slopes && !ranged) return 1;
-    size_t offset = 0;
-    if (mask->data) offset = attn_tensor_offset(mask, row->batch, row->head, row->query) + key * mask->column_stride;
-    int as_it_is = mask->data && mask->dtype == ATTN_FLOAT32 && mask->column_stride == 1 && count % 4 == 0;
-    if (as_it_is && !problem->alibi_slopes && problem->sparse_mask.kind == ATTN_MASK_NONE && !ranged) {
+    int adds = mask->data && mask->dtype != ATTN_BOOL;
+    int as_it_is = adds && mask->dtype == ATTN_FLOAT32 && mask->column_stride == 1 && count % 4 == 0;
+    if (as_it_is && !problem->alibi_slopes && problem->sparse_mask.kind == ATTN_MASK_NONE) {
         described->bias = (const float *)mask->data + offset;
     } else {
-        if (mask->data) {
-            copy_attention_mask(buffer, problem, offset, count);
+        described->bias = buffer;
+        if (adds) {
+            copy_bias(buffer, problem, offset, count);
         } else {
-            for (size_t j = 0; j < count; j++) buffer[j] = 0;
+            attn_clear_f32(buffer, count);
         }
         if (problem->alibi_slopes) subtract_alibi(buffer, problem, row, key, count);
-        for (size_t j = 0; ranged && j < count; j++) {
-            if (key + j < row->key_begin || key + j >= row->key_end) buffer[j] = MINUS_INFINITY;
-        }
-        described->bias = buffer;
-        described->bias_is_exact = !problem->alibi_slopes && (!mask->data || mask->dtype == ATTN_BOOL);
     }
-    return leaves_any(described->bias, count);
+    return !adds || leaves_any(described->bias, count);
+}
+
+/* Takes out what lies outside the row's keys, where the other columns' scores are wanted too. */
+static void describe_range(struct attn_softmax_row *described, const struct attn_mask_row *row, size_t key,
+                           size_t count, uint8_t *buffer) {
+    if (row->key_begin <= key && key + count <= row->key_end) return;
+    for (size_t j = 0; j < count; j++) {
+        int in = row->key_begin <= key + j && key + j < row->key_end;
+        buffer[j] = (uint8_t)(in && (!described->keep || described->keep[j]));
+    }
+    described->keep = buffer;
 }
 
 /* Position in a CSR row of the first column >= key. */
@@ -175,7 +181,15 @@ struct attn_softmax_row attn_mask_tile(const struct attn_problem *problem, const
     struct attn_softmax_row described = {.end = count};
     if (!visit_all) described = attn_mask_range(row, key, count);
     if (described.begin == described.end) return described;
-    int keeps = describe_bias(&described, problem, row, key, count, visit_all, buffer->bias);
-    if (keeps || visit_all) keeps = describe_weight(&described, problem, row, key, count, buffer->weight);
+    const struct attn_tensor *mask = &problem->attention_mask;
+    int keeps = 1;
+    size_t offset = 0;
+    if (mask->data) offset = attn_tensor_offset(mask, row->batch, row->head, row->query) + key * mask->column_stride;
+    if (mask->data && mask->dtype == ATTN_BOOL) keeps = describe_keep(&described, mask, offset, count, buffer->keep);
+    if (visit_all) describe_range(&described, row, key, count, buffer->keep);
+    if ((keeps || visit_all) && ((mask->data && mask->dtype != ATTN_BOOL) || problem->alibi_slopes)) {
+        keeps &= describe_bias(&described, problem, row, offset, key, count, buffer->bias);
+    }
+    if (keeps || visit_all) keeps &= describe_weight(&described, problem, row, key, count, buffer->weight);
     return keeps || visit_all ? described : (struct attn_softmax_row){0};
 }

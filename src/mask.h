@@ -31,16 +31,18 @@ static inline struct attn_softmax_row attn_mask_range(const struct attn_mask_row
 /* Room for what is not read where it stands. */
 struct attn_mask_buffer {
     float bias[ATTN_TILE_KEYS], weight[ATTN_TILE_KEYS];
+    uint8_t keep[ATTN_TILE_KEYS];
 };
 
 /* The same whatever the masks. With visit_all, columns that are out are described too (their
- * scores are wanted): as a bias of -infinity. */
+ * scores are wanted). */
 struct attn_softmax_row attn_mask_tile(const struct attn_problem *problem, const struct attn_mask_row *row, size_t key,
                                        size_t count, int visit_all, struct attn_mask_buffer *buffer);
 
 /* Whether column j of a tile takes part. */
 static inline int attn_mask_keeps(const struct attn_softmax_row *row, size_t j) {
     if (j < row->begin || j >= row->end) return 0;
+    if (row->keep && !row->keep[j]) return 0;
     return !(row->bias && row->bias[j] == -__builtin_inff()) && !(row->weight && row->weight[j] == 0);
 }
 

@@ -230,7 +230,7 @@ static void describe(const struct context *c, const struct tile *tile, struct st
                    ? attn_mask_range(place, tile->key, tile->count)
                    : attn_mask_tile(c->problem, place, tile->key, tile->count, c->plan->visit_all, &strip->masks[r]);
         all_begin = larger(all_begin, row->begin);
-        all_end = row->bias || row->weight ? 0 : smaller(all_end, row->end);
+        all_end = row->bias || row->keep || row->weight ? 0 : smaller(all_end, row->end);
         if (row->begin == row->end) continue;
         strip->begin = smaller(strip->begin, row->begin);
         strip->end = larger(strip->end, row->end);

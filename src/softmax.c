@@ -72,31 +72,32 @@ static void copy(float *destination, const float *source, const struct attn_soft
 
 static void cap(float *scores, const struct attn_softmax_tile *tile, const struct vec_exp_constants *constants) {
     const struct vec_tanh_constants tanh_constants = vec_tanh_constants();
-    const vec softcap = vec_constant(tile->softcap);
+    const vec softcap = vec_constant(tile->softcap), inverse = vec_constant(1 / tile->softcap);
     for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
-        vec s = vec_div(vec_load(scores + j), softcap);
+        vec s = vec_mul(vec_load(scores + j), inverse);
         vec_store(scores + j, vec_mul(vec_tanh(s, &tanh_constants, constants), softcap));
     }
 }
 
-static void add_exact_bias(float *scores, const struct attn_softmax_tile *tile, const float *bias) {
-    const vec out = vec_constant(MINUS_INFINITY);
-    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
-        vec b = vec_load(bias + j), s = vec_load(scores + j);
-        vec_store(scores + j, vec_select(vec_equal(b, out), out, s));
-    }
-}
-
-/* Adds the bias; `lost` receives what rounding took from the sums (Knuth's two-sum). A bias that swamps the scores, as
- * finfo.min does, keeps the meaning that float32 gives it, all logits equal: hence the limit. */
-static void add_bias(float *scores, float *lost, const struct attn_softmax_tile *tile, const float *bias) {
+/* scores = factor * scores + bias; `lost` receives what rounding took from the sums (Knuth's two-sum). A bias that
+ * swamps the scores, as finfo.min does, keeps the meaning that float32 gives it, all logits equal: hence the limit. */
+static void add_bias(float *scores, float *lost, const struct attn_softmax_tile *tile, const float *bias,
+                     float factor) {
     const vec out = vec_constant(MINUS_INFINITY), limit = vec_constant(0x1p-6f), zero = vec_splat(0);
+    const vec scaling = vec_constant(factor);
     for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
-        vec s = vec_load(scores + j), b = vec_load(bias + j), sum = vec_add(s, b);
+        vec s = vec_mul(vec_load(scores + j), scaling), b = vec_load(bias + j), sum = vec_add(s, b);
         vec b_part = vec_sub(sum, s), s_part = vec_sub(sum, b_part);
         vec rest = vec_add(vec_sub(s, s_part), vec_sub(b, b_part));
         vec_store(lost + j, vec_select(vec_less(vec_abs(rest), limit), rest, zero));
         vec_store(scores + j, vec_select(vec_equal(b, out), out, sum));
+    }
+}
+
+static void keep_only(float *scores, const struct attn_softmax_tile *tile, const uint8_t *keep) {
+    const vec out = vec_constant(MINUS_INFINITY);
+    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
+        vec_store(scores + j, vec_select(vec_load_bool(keep + j), vec_load(scores + j), out));
     }
 }
 
@@ -114,7 +115,7 @@ static vec weigh(float *scores, const struct attn_softmax_tile *tile, const floa
 
 /* Whether a row's logits are its dot products times a positive factor, but for what is out. */
 static int is_plain(const struct attn_softmax_row *row, const struct attn_softmax_tile *tile) {
-    return (!row->bias || row->bias_is_exact) && !row->weight && tile->softcap == 0 && tile->scaling > 0;
+    return !row->bias && !row->weight && tile->softcap == 0 && tile->scaling > 0;
 }
 
 static void scale(float *destination, const float *source, const struct attn_softmax_tile *tile) {
@@ -127,22 +128,21 @@ static void scale(float *destination, const float *source, const struct attn_sof
 /* Takes out of the dot products of a plain row what is out; returns the maxima of the four lanes. */
 static vec plain_dots(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
     if (row->scores) scale(row->scores, scores, tile);
-    if (row->bias) {
-        add_exact_bias(scores, tile, row->bias);
-        if (row->scores && tile->stage == ATTN_SCORES_BIASED) add_exact_bias(row->scores, tile, row->bias);
-    }
+    if (row->keep) keep_only(scores, tile, row->keep);
+    if (row->keep && row->scores && tile->stage == ATTN_SCORES_BIASED) keep_only(row->scores, tile, row->keep);
     return restrict_to(scores, tile, row);
 }
 
 /* Dot products of any other row to logits, in place; returns the maxima of the four lanes. */
 static vec logits(float *scores, float *lost, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row,
                   const struct vec_exp_constants *constants) {
-    scale(scores, scores, tile);
+    int is_scaled = !row->bias || row->scores || tile->softcap != 0; /* before there is a bias to add */
+    if (is_scaled) scale(scores, scores, tile);
     if (row->scores && tile->stage == ATTN_SCORES_RAW) copy(row->scores, scores, tile);
     if (tile->softcap != 0) cap(scores, tile, constants);
     if (row->scores && tile->stage == ATTN_SCORES_SOFTCAPPED) copy(row->scores, scores, tile);
-    if (row->bias && row->bias_is_exact) add_exact_bias(scores, tile, row->bias);
-    if (row->bias && !row->bias_is_exact) add_bias(scores, lost, tile, row->bias);
+    if (row->bias) add_bias(scores, lost, tile, row->bias, is_scaled ? 1 : tile->scaling);
+    if (row->keep) keep_only(scores, tile, row->keep);
     if (row->scores && tile->stage == ATTN_SCORES_BIASED) copy(row->scores, scores, tile);
     vec allowed = restrict_to(scores, tile, row);
     if (!row->weight) return allowed;
@@ -151,11 +151,13 @@ static vec logits(float *scores, float *lost, const struct attn_softmax_tile *ti
 }
 
 /* Logits, or dot products and a factor, to exponentials, in place; returns the sums of the four lanes. */
-static vec exponentials(float *scores, vec factor, vec shift, const struct attn_softmax_tile *tile,
+static vec exponentials(float *scores, const float *lost, vec factor, vec shift, const struct attn_softmax_tile *tile,
                         const struct vec_exp_constants *constants) {
     vec sum = vec_splat(0);
     for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
-        vec e = vec_exp(vec_sub(vec_mul(vec_load(scores + j), factor), shift), constants);
+        vec x = vec_sub(vec_mul(vec_load(scores + j), factor), shift);
+        if (lost) x = vec_add(x, vec_load(lost + j));
+        vec e = vec_exp(x, constants);
         sum = vec_add(sum, e);
         vec_store(scores + j, e);
     }
@@ -172,12 +174,6 @@ static vec exponentials2(float *scores, vec factor, vec shift, const struct attn
         vec_store(scores + j, e);
     }
     return sum;
-}
-
-static void add(float *scores, const float *addend, vec shift, const struct attn_softmax_tile *tile) {
-    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
-        vec_store(scores + j, vec_add(vec_sub(vec_load(scores + j), shift), vec_load(addend + j)));
-    }
 }
 
 /* Exponentials times factors, in place; returns the sums of the four lanes. Outside the row's columns the factors are
@@ -230,12 +226,11 @@ static inline void advance_four(struct attn_softmax *state, float *scores, const
         sums[r] = dropped_sums[r] = zero;
         if (r >= count) continue;
         vec row_shift = vec_splat(shift[r]), row_factor = is_plain(row, tile) ? vec_splat(factor) : one;
-        if (row->bias && !row->bias_is_exact) {
-            add(row_scores, lost[r], row_shift, tile);
-            row_shift = zero;
+        if (two) {
+            sums[r] = exponentials2(row_scores, row_factor, row_shift, tile, two);
+        } else {
+            sums[r] = exponentials(row_scores, row->bias ? lost[r] : NULL, row_factor, row_shift, tile, e);
         }
-        sums[r] = two ? exponentials2(row_scores, row_factor, row_shift, tile, two)
-                      : exponentials(row_scores, row_factor, row_shift, tile, e);
         if (row->weight) sums[r] = multiply(row_scores, row->weight, tile);
         dropped_sums[r] = row->dropout ? multiply(row_scores, row->dropout, tile) : sums[r];
     }

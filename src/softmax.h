@@ -26,7 +26,7 @@ struct attn_softmax {
 struct attn_softmax_row {
     size_t begin, end;    /* columns that may take part; none: begin = end */
     const float *bias;    /* added to the scores; -infinity takes the key out; NULL: none */
-    int bias_is_exact;    /* adding it rounds nothing: it is 0 or -infinity everywhere */
+    const uint8_t *keep;  /* 0 takes the key out; NULL: none */
     const float *weight;  /* multiplies the exponentials; 0 takes the key out; NULL: ones */
     const float *dropout; /* multiplies what multiplies the values; NULL: ones */
     float *scores;        /* receives the scores of the wanted stage; NULL: none */
@@ -35,7 +35,7 @@ struct attn_softmax_row {
 /* What all rows of a tile share. */
 struct attn_softmax_tile {
     size_t begin, end;           /* the columns computed, begin a multiple of 4; all others are left alone */
-    enum attn_softmax_base base; /* 2: scaling > 0, no softcap, and no row has weights or an inexact bias */
+    enum attn_softmax_base base; /* 2: scaling > 0, no softcap, and no row has bias or weights */
     float scaling, softcap;      /* softcap 0 = off */
     enum attn_row_max max_over;  /* keys of weight 0 count for the maximum (ALLOWED) or not (KEPT) */
     enum attn_score_stage stage;

@@ -14,6 +14,7 @@
  *     vec_max(a, b)                                 a < b ? b : a, so a NaN in b is ignored, one in a kept
  *     vec_less(a, b) vec_equal(a, b)                lane masks, all bits set where true
  *     vec_select(mask, a, b)                        mask ? a : b
+ *     vec_and(a, mask)                              a where the mask is set, 0 elsewhere
  *     vec_abs vec_copysign(magnitude, sign)
  *     vec_exponent(y, one)                          2^n for y = n + 1.5 * 2^23, n in -126 .. 127; one = 1.0
  *     vec_first(v)                                  lane 0

@@ -32,6 +32,7 @@ static inline struct vec_exp_constants vec_exp_constants(void) {
 /* e^x, x <= 0, relative error below 1.5e-7; NaN stays NaN. Cody-Waite reduction x = n ln 2 + r, then 1 + r P(r) with a
  * minimax P of degree 5. Rounding to the nearest n is an addition of 1.5 * 2^23, which leaves n in the low bits. */
 static inline vec vec_exp(vec x, const struct vec_exp_constants *k) {
+    vec is_above = vec_less(k->lowest, x);
     x = vec_max(x, k->lowest);
     vec y = vec_madd(x, k->log2e, k->magic);
     vec n = vec_sub(y, k->magic);
@@ -44,6 +45,7 @@ static inline vec vec_exp(vec x, const struct vec_exp_constants *k) {
     p = vec_madd(p, r, k->one);
     /* results below 2^-126 are subnormal: 2^n comes in two factors, and the last multiplication rounds */
     vec scale = vec_exponent(vec_add(y, k->half_range), k->one);
+    scale = vec_and(scale, is_above); /* or CPUs would take long to find that the result is 0 */
     return vec_mul(vec_madd(vec_mul(r, scale), p, scale), k->undo);
 }
 
@@ -69,6 +71,7 @@ static inline struct vec_exp2_constants vec_exp2_constants(void) {
 
 /* 2^x, x <= 0, with the same bound: x = n + f without any rounding, then 1 + f P(f). */
 static inline vec vec_exp2(vec x, const struct vec_exp2_constants *k) {
+    vec is_above = vec_less(k->lowest, x);
     x = vec_max(x, k->lowest);
     vec y = vec_add(x, k->magic);
     vec f = vec_sub(x, vec_sub(y, k->magic));
@@ -77,7 +80,7 @@ static inline vec vec_exp2(vec x, const struct vec_exp2_constants *k) {
     p = vec_madd(p, f, k->p2);
     p = vec_madd(p, f, k->p1);
     p = vec_madd(p, f, k->p0);
-    vec scale = vec_exponent(vec_add(y, k->half_range), k->one);
+    vec scale = vec_and(vec_exponent(vec_add(y, k->half_range), k->one), is_above);
     return vec_mul(vec_madd(vec_mul(f, scale), p, scale), k->undo);
 }
 
@@ -105,9 +108,11 @@ static inline vec vec_tanh(vec x, const struct vec_tanh_constants *k, const stru
     p = vec_madd(p, z, k->p1);
     p = vec_madd(p, z, k->p0);
     vec near = vec_madd(vec_mul(p, z), x, x);
-    vec magnitude = vec_abs(x), e = vec_exp(vec_mul(magnitude, k->minus_two), exp_constants);
+    vec magnitude = vec_abs(x), is_near = vec_less(magnitude, k->near);
+    if (vec_all(is_near)) return near; /* the rule, where the cap is far above the scores */
+    vec e = vec_exp(vec_mul(magnitude, k->minus_two), exp_constants);
     vec far = vec_div(vec_sub(exp_constants->one, e), vec_add(exp_constants->one, e));
-    return vec_select(vec_less(magnitude, k->near), near, vec_copysign(far, x));
+    return vec_select(is_near, near, vec_copysign(far, x));
 }
 
 #endif

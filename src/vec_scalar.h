@@ -45,6 +45,7 @@ static inline int vec_is_finite_float16(vec largest) {
     return 1;
 }
 static inline vec vec_load_bool(const uint8_t *p) { VEC_LANES(r.bits[i] = p[i] ? UINT32_MAX : 0); }
+static inline vec vec_and(vec a, vec b) { VEC_LANES(r.bits[i] = a.bits[i] & b.bits[i]); }
 static inline int vec_all(vec mask) { return mask.bits[0] && mask.bits[1] && mask.bits[2] && mask.bits[3]; }
 static inline vec vec_add(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] + b.lane[i]); }
 static inline vec vec_sub(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] - b.lane[i]); }

@@ -41,6 +41,7 @@ static inline vec vec_load_bool(const uint8_t *p) {
     vec bytes = wasm_u32x4_extend_low_u16x8(wasm_u16x8_extend_low_u8x16(wasm_v128_load32_zero(p)));
     return wasm_i32x4_ne(bytes, wasm_i32x4_const_splat(0));
 }
+static inline vec vec_and(vec a, vec b) { return wasm_v128_and(a, b); }
 static inline int vec_all(vec mask) { return wasm_i32x4_all_true(mask); }
 static inline vec vec_add(vec a, vec b) { return wasm_f32x4_add(a, b); }
 static inline vec vec_sub(vec a, vec b) { return wasm_f32x4_sub(a, b); }
