@@ -101,6 +101,7 @@ const void *attn_source_address(const struct attn_tensor *tensor, size_t batch, 
 int attn_source_fetch(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row, size_t rows,
                       size_t count) {
     if (!count) return 1;
+    if (tensor->row_stride == count) count *= rows, rows = 1; /* one piece */
     const size_t size = attn_dtype_bytes(tensor->dtype);
     vec largest = vec_splat(0);
     int is_finite = 1;
