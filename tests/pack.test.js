@@ -64,7 +64,7 @@ test('package: sizes', (t) => {
   const sizes = { package: packed.unpackedSize };
   for (const variant of ['base', 'relaxed']) {
     sizes[variant] = gzipSync(readFileSync(join(root, `js/${variant}.wasm`)), { level: 9 }).length;
-    assert.ok(sizes[variant] <= 20_000, `${variant}.wasm is ${sizes[variant]} bytes gzipped, over 20 kB`);
+    assert.ok(sizes[variant] <= 48_000, `${variant}.wasm is ${sizes[variant]} bytes gzipped, over 48 kB`);
   }
   assert.ok(sizes.package <= 600_000, `the package is ${sizes.package} bytes unpacked, over 600 kB`);
   t.diagnostic(`unpacked ${sizes.package} bytes; gzipped wasm: base ${sizes.base}, relaxed ${sizes.relaxed}`);
