@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kernels.c - tile.h and pack.h by themselves, over all small sizes. An element computed alone is held against a sum in
+ * double; computed among others, however many, of whatever type and wherever they lie in memory, it has the bits that
+ * it has alone. Inputs end exactly where they should, for sanitizers to watch; outputs lie between guards.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "cases.h"
+#include "pack.h"
+#include "test.h"
+#include "tile.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+enum { ROWS = 13, PANELS = 9, COLUMNS = PANELS * ATTN_PANEL, DEPTH = 64, GUARDS = 8 };
+static const size_t depths[] = {0, 1, 2, 3, 15, 16, 17, 63, 64};
+static const float not_finite[] = {NAN, INFINITY, -INFINITY};
+
+/* ---- elements ---- */
+
+#define NAME(type) #type,
+static const char *const type_names[] = {ATTN_TILE_TYPES(NAME)};
+enum { TYPES = COUNT(type_names) };
+
+static size_t bytes_of(enum attn_dtype type) { return type == ATTN_FLOAT32 ? 4 : 2; }
+
+static void narrow(void *elements, enum attn_dtype type, const float *x, size_t count) {
+    if (type == ATTN_FLOAT32)
+        memcpy(elements, x, count * sizeof *x);
+    else if (attn_convert(elements, type, x, ATTN_FLOAT32, count) != ATTN_OK)
+        check(0, "narrowing");
+}
+
+static void put(const void *elements, enum attn_dtype type, size_t at, float x) {
+    narrow((char *)elements + at * bytes_of(type), type, &x, 1);
+}
+
+/* Numbers of many magnitudes, so that another order of additions gives other bits; a few are subnormal float16. */
+static void draw(float *x, size_t count, struct case_random *random) {
+    for (size_t n = 0; n < count; n++) {
+        const float scale = case_random_below(random, 32) ? (float)(1u << case_random_below(random, 8)) : 0x1p-18f;
+        x[n] = case_random_float(random) * scale;
+    }
+}
+
+/* Numbers that the type holds exactly. */
+static void draw_elements(void *elements, float *x, enum attn_dtype type, size_t count, struct case_random *random) {
+    draw(x, count, random);
+    narrow(elements, type, x, count);
+    if (type != ATTN_FLOAT32) CHECK(attn_convert(x, ATTN_FLOAT32, elements, type, count) == ATTN_OK);
+}
+
+/* A sum of `terms` roundings in a row may be off by this, of the sum of magnitudes (Higham 2002, lemma 3.1). */
+static double error_bound(size_t terms, double magnitudes) {
+    const double t = (double)terms * 0x1p-24;
+    return t / (1 - t) * magnitudes;
+}
+
+/* ---- memory ---- */
+
+/* Rows of `length` elements, `stride` apart, in a block that ends with the last; NaN bits in between. */
+static void *rows_of(const void *source, size_t bytes, size_t source_stride, size_t rows, size_t length,
+                     size_t stride) {
+    const size_t size = (rows ? (rows - 1) * stride + length : 0) * bytes;
+    char *block = memset(allocate(size), 0xff, size);
+    for (size_t r = 0; r < rows; r++)
+        memcpy(block + r * stride * bytes, (const char *)source + r * source_stride * bytes, length * bytes);
+    return block;
+}
+
+/* The first `depth` rows of source [.., COLUMNS] in panels, packed or in place, in a block that ends with them. */
+static struct attn_panels panels_of(const void *source, size_t bytes, int packed, size_t panels, size_t depth) {
+    if (!packed) {
+        const size_t stride = panels * ATTN_PANEL + 3;
+        return (struct attn_panels){rows_of(source, bytes, COLUMNS, depth, panels * ATTN_PANEL, stride), stride,
+                                    ATTN_PANEL};
+    }
+    char *block = allocate(panels * depth * ATTN_PANEL * bytes);
+    for (size_t n = 0; n < panels * depth; n++)
+        memcpy(block + n * ATTN_PANEL * bytes,
+               (const char *)source + (n % depth * COLUMNS + n / depth * ATTN_PANEL) * bytes, ATTN_PANEL * bytes);
+    return (struct attn_panels){block, ATTN_PANEL, depth * ATTN_PANEL};
+}
+
+static size_t place_of(struct attn_panels b, size_t row, size_t column) {
+    return column / ATTN_PANEL * b.panel_stride + row * b.row_stride + column % ATTN_PANEL;
+}
+
+/* A matrix between guards, which fill the gaps between its rows too: NaNs of bits that no arithmetic makes. */
+static const uint32_t GUARD = 0x7fc0dead;
+struct guarded {
+    float *block, *data;
+    size_t rows, columns, stride;
+};
+
+static struct guarded guarded(size_t rows, size_t columns) {
+    struct guarded g = {.rows = rows, .columns = columns, .stride = columns + 5};
+    const size_t count = rows * g.stride + 2 * GUARDS;
+    g.block = allocate(count * sizeof *g.block);
+    g.data = g.block + GUARDS;
+    for (size_t n = 0; n < count; n++) g.block[n] = float_of(GUARD);
+    return g;
+}
+
+/* Whether nothing but the first `written` columns was written; frees the matrix. */
+static int ends_guarded(struct guarded g, size_t written) {
+    int ok = 1;
+    for (size_t n = 0; n < g.rows * g.stride + 2 * GUARDS; n++) {
+        const size_t at = n - GUARDS;
+        if (n < GUARDS || at / g.stride >= g.rows || at % g.stride >= written) ok &= bits_of(g.block[n]) == GUARD;
+    }
+    free(g.block);
+    return ok;
+}
+
+static int has_rows(const struct guarded *g, const float *want, size_t want_stride) {
+    int same = 1;
+    for (size_t r = 0; r < g->rows; r++)
+        for (size_t x = 0; x < g->columns; x++)
+            same &= bits_of(g->data[r * g->stride + x]) == bits_of(want[r * want_stride + x]);
+    return same;
+}
+
+/* ---- products of rows and panels ---- */
+
+struct operands {
+    enum attn_dtype type; /* of B */
+    float a[ROWS][DEPTH], b[DEPTH][COLUMNS], c[ROWS][COLUMNS], rescale[ROWS];
+    uint32_t b_elements[DEPTH * COLUMNS];
+    float alone[ROWS][COLUMNS]; /* the product, each element computed in float32 with no other row or panel */
+};
+
+static void multiply_alone(struct operands *o, int rescales, size_t depth, size_t block) {
+    const size_t blocks = (depth + block - 1) / block, terms = (depth < block ? depth : block) + blocks + 1;
+    for (size_t r = 0; r < ROWS; r++)
+        for (size_t panel = 0; panel < COLUMNS; panel += ATTN_PANEL) {
+            const struct attn_panels b = {&o->b[0][panel], COLUMNS, ATTN_PANEL};
+            memcpy(&o->alone[r][panel], &o->c[r][panel], ATTN_PANEL * sizeof(float));
+            attn_tile_f32_multiply(&o->alone[r][panel], COLUMNS, rescales ? &o->rescale[r] : NULL, o->a[r], DEPTH, 1, b,
+                                   1, depth, block);
+        }
+    unsigned wrong = 0;
+    for (size_t r = 0; r < ROWS; r++)
+        for (size_t x = 0; x < COLUMNS; x++) {
+            const double earlier = rescales ? (double)o->rescale[r] * (double)o->c[r][x] : 0;
+            double sum = earlier, magnitudes = fabs(earlier);
+            for (size_t k = 0; k < depth; k++) {
+                const double product = (double)o->a[r][k] * (double)o->b[k][x];
+                sum += product, magnitudes += fabs(product);
+            }
+            wrong += !(fabs((double)o->alone[r][x] - sum) <= error_bound(terms, magnitudes));
+        }
+    check(wrong == 0, "multiply, depth %zu in blocks of %zu: %u elements are off", depth, block, wrong);
+}
+
+static void test_multiply_size(const struct operands *o, int rescales, int packed, size_t rows, size_t panels,
+                               size_t depth, size_t block) {
+    const size_t columns = panels * ATTN_PANEL, a_stride = depth + rows % 4;
+    float *a = rows_of(o->a[0], sizeof *a, DEPTH, rows, depth, a_stride);
+    float *rescale = rows_of(o->rescale, sizeof *rescale, 0, 1, rows, rows);
+    const struct attn_panels b = panels_of(o->b_elements, bytes_of(o->type), packed, panels, depth);
+    struct guarded c = guarded(rows, columns);
+    for (size_t r = 0; rescales && r < rows; r++) memcpy(c.data + r * c.stride, o->c[r], columns * sizeof(float));
+    attn_tile_kernels[o->type].multiply(c.data, c.stride, rescales ? rescale : NULL, a, a_stride, rows, b, panels,
+                                        depth, block);
+    const int same = has_rows(&c, o->alone[0], COLUMNS);
+    check(ends_guarded(c, columns) && same, "%s multiply: %zu rows, %zu panels%s, depth %zu in blocks of %zu%s: %s",
+          type_names[o->type], rows, panels, packed ? "" : " in place", depth, block, rescales ? ", rescaled" : "",
+          same ? "wrote outside" : "other bits than alone");
+    free(a), free(rescale), free((void *)b.data);
+}
+
+static void test_multiply(struct operands *o) {
+    static const size_t blocks[] = {16, 64};
+    for (size_t d = 0; d < COUNT(depths); d++)
+        for (size_t block = 0; block < COUNT(blocks); block++)
+            for (int rescales = 0; rescales < 2; rescales++) {
+                multiply_alone(o, rescales, depths[d], blocks[block]);
+                for (size_t rows = 0; rows <= ROWS; rows++)
+                    for (size_t panels = 0; panels <= PANELS; panels++)
+                        for (int packed = 0; packed < 2; packed++)
+                            test_multiply_size(o, rescales, packed, rows, panels, depths[d], blocks[block]);
+            }
+}
+
+/* ---- the same over what is kept alone ---- */
+
+enum { PATTERNS = 6 };
+
+static int keeps(size_t pattern, size_t k, size_t depth) {
+    switch (pattern) {
+    case 0: return 1;
+    case 1: return 0;
+    case 2: return k % 2 == 0;
+    case 3: return k == 0;
+    case 4: return k + 1 == depth;
+    default: return k * 7 % 5 < 2;
+    }
+}
+
+/* With finite numbers behind what is not kept, then with none: as the other kernel with zeros in their place. */
+static void test_multiply_kept_size(const struct operands *o, size_t pattern, int packed, size_t panels, size_t depth) {
+    const size_t columns = panels * ATTN_PANEL;
+    uint8_t *keep = allocate(depth);
+    float *a = rows_of(o->a[0], sizeof *a, DEPTH, 1, depth, depth);
+    float *zeroed = rows_of(o->a[0], sizeof *zeroed, DEPTH, 1, depth, depth);
+    const struct attn_panels b = panels_of(o->b_elements, bytes_of(o->type), packed, panels, depth);
+    for (size_t k = 0; k < depth; k++) {
+        keep[k] = (uint8_t)(keeps(pattern, k, depth) ? 255 - k : 0);
+        if (!keep[k]) zeroed[k] = 0;
+    }
+    struct guarded want = guarded(1, columns);
+    memcpy(want.data, o->c[0], columns * sizeof(float));
+    attn_tile_kernels[o->type].multiply(want.data, want.stride, &o->rescale[0], zeroed, depth, 1, b, panels, depth,
+                                        DEPTH);
+    for (int poisoned = 0; poisoned < 2; poisoned++) {
+        for (size_t k = 0; poisoned && k < depth; k++) {
+            if (keep[k]) continue;
+            a[k] = not_finite[k % COUNT(not_finite)];
+            for (size_t x = 0; x < columns; x++)
+                put(b.data, o->type, place_of(b, k, x), not_finite[(k + x) % COUNT(not_finite)]);
+        }
+        struct guarded c = guarded(1, columns);
+        memcpy(c.data, o->c[0], columns * sizeof(float));
+        attn_tile_kernels[o->type].multiply_kept(c.data, o->rescale[0], a, keep, b, panels, depth);
+        const int same = has_rows(&c, want.data, want.stride);
+        check(ends_guarded(c, columns) && same, "%s multiply_kept: pattern %zu, %zu panels%s, depth %zu%s: %s",
+              type_names[o->type], pattern, panels, packed ? "" : " in place", depth, poisoned ? ", poisoned" : "",
+              same ? "wrote outside" : "other bits than multiply");
+    }
+    free(keep), free(a), free(zeroed), free((void *)b.data), free(want.block);
+}
+
+static void test_multiply_kept(const struct operands *o) {
+    for (size_t pattern = 0; pattern < PATTERNS; pattern++)
+        for (size_t d = 0; d < COUNT(depths); d++)
+            for (size_t panels = 0; panels <= PANELS; panels++)
+                for (int packed = 0; packed < 2; packed++)
+                    test_multiply_kept_size(o, pattern, packed, panels, depths[d]);
+}
+
+/* ---- dot products of rows and rows ---- */
+
+enum { DOT_ROWS = 9, DOT_COUNT = 64 };
+
+struct dot_operands {
+    enum attn_dtype type; /* of B */
+    float a[DOT_ROWS][DEPTH], b[DOT_COUNT][DEPTH];
+    uint32_t b_elements[DOT_COUNT * DEPTH];
+    float alone[DOT_ROWS][DOT_COUNT]; /* each element computed in float32 with no other row */
+};
+
+static void dot_alone(struct dot_operands *o, size_t depth) {
+    unsigned wrong = 0;
+    for (size_t r = 0; r < DOT_ROWS; r++)
+        for (size_t j = 0; j < DOT_COUNT; j++) {
+            float c[4];
+            double sum = 0, magnitudes = 0;
+            attn_tile_f32_dot(c, 4, o->a[r], DEPTH, 1, o->b[j], DEPTH, 1, depth);
+            o->alone[r][j] = c[0];
+            for (size_t k = 0; k < depth; k++) {
+                const double product = (double)o->a[r][k] * (double)o->b[j][k];
+                sum += product, magnitudes += fabs(product);
+            }
+            /* a product, its place in one of four sums, two more additions */
+            wrong += !(fabs((double)c[0] - sum) <= error_bound((depth + 3) / 4 + 3, magnitudes));
+        }
+    check(wrong == 0, "dot, depth %zu: %u elements are off", depth, wrong);
+}
+
+static void test_dot_size(const struct dot_operands *o, size_t gap, size_t rows, size_t count, size_t depth) {
+    const size_t stride = depth + gap;
+    float *a = rows_of(o->a[0], sizeof *a, DEPTH, rows, depth, stride);
+    void *b = rows_of(o->b_elements, bytes_of(o->type), DEPTH, count, depth, stride);
+    struct guarded c = guarded(rows, count);
+    attn_tile_kernels[o->type].dot(c.data, c.stride, a, stride, rows, b, stride, count, depth);
+    const int same = has_rows(&c, o->alone[0], DOT_COUNT);
+    check(ends_guarded(c, (count + 3) / 4 * 4) && same, "%s dot: %zu rows, %zu columns, depth %zu, gap %zu: %s",
+          type_names[o->type], rows, count, depth, gap, same ? "wrote outside" : "other bits than alone");
+    free(a), free(b);
+}
+
+static void test_dot(struct dot_operands *o) {
+    static const size_t dot_depths[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 32, 33, 64};
+    static const size_t counts[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, DOT_COUNT};
+    for (size_t d = 0; d < COUNT(dot_depths); d++) {
+        dot_alone(o, dot_depths[d]);
+        for (size_t rows = 0; rows <= DOT_ROWS; rows++)
+            for (size_t count = 0; count < COUNT(counts); count++)
+                for (size_t gap = 0; gap <= 5; gap += 5) test_dot_size(o, gap, rows, counts[count], dot_depths[d]);
+    }
+}
+
+/* ---- panels ---- */
+
+static void test_below(enum attn_dtype type) {
+    static const float nothing[1];
+    for (size_t rows = 0; rows < 5; rows++) {
+        const struct attn_panels b = {nothing, 0, 24}, below = attn_tile_kernels[type].below(b, rows);
+        CHECK(below.data == b.data && below.row_stride == b.row_stride && below.panel_stride == b.panel_stride);
+        const struct attn_panels c = panels_of(nothing, bytes_of(type), 0, 0, rows + 1);
+        CHECK((const char *)attn_tile_kernels[type].below(c, rows).data ==
+              (const char *)c.data + rows * c.row_stride * bytes_of(type));
+        free((void *)c.data);
+    }
+}
+
+/* float16 that is not finite never gets here. */
+static void test_is_finite_size(enum attn_dtype type, int packed, size_t panels, size_t rows) {
+    static const float finite[] = {0, -0.0f, 1, -0x1p-149f, 0x1.fep+127f, -0x1.fep+127f, 0x1p-126f};
+    static const float finite_f16[] = {0, -0.0f, 1, -0x1p-24f, 65504, -65504, 0x1p-14f};
+    const struct attn_tile_kernels *kernels = &attn_tile_kernels[type];
+    enum { MOST = 5 * COLUMNS };
+    float source[MOST];
+    uint32_t elements[MOST];
+    for (size_t n = 0; n < MOST; n++)
+        source[n] = type == ATTN_FLOAT16 ? finite_f16[n % COUNT(finite_f16)] : finite[n % COUNT(finite)];
+    narrow(elements, type, source, MOST);
+    const struct attn_panels b = panels_of(elements, bytes_of(type), packed, panels, rows);
+    check(kernels->is_finite(b, panels, rows), "%s is_finite: %zu rows, %zu panels%s: not", type_names[type], rows,
+          panels, packed ? "" : " in place");
+    for (size_t n = 0; type != ATTN_FLOAT16 && n < rows * panels * ATTN_PANEL; n++) {
+        const size_t x = n % (panels * ATTN_PANEL), row = n / (panels * ATTN_PANEL);
+        for (size_t other = 0; other < COUNT(not_finite); other++) {
+            put(b.data, type, place_of(b, row, x), not_finite[other]);
+            check(!kernels->is_finite(b, panels, rows), "%s is_finite: %g at [%zu,%zu] of %zu rows, %zu panels%s",
+                  type_names[type], (double)not_finite[other], row, x, rows, panels, packed ? "" : " in place");
+        }
+        put(b.data, type, place_of(b, row, x), source[row * COLUMNS + x]);
+    }
+    free((void *)b.data);
+}
+
+static void test_is_finite(enum attn_dtype type) {
+    for (size_t rows = 0; rows <= 5; rows++)
+        for (size_t panels = 0; panels <= 3; panels++)
+            for (int packed = 0; packed < 2; packed++) test_is_finite_size(type, packed, panels, rows);
+}
+
+/* ---- packing ---- */
+
+/* Copies, so compared as bits, NaN and all. */
+static void test_pack_columns(const struct operands *o) {
+    for (size_t depth = 0; depth <= DEPTH; depth++) {
+        float *own[ATTN_PANEL];
+        const float *rows[ATTN_PANEL];
+        for (size_t c = 0; c < ATTN_PANEL; c++)
+            rows[c] = own[c] = rows_of(o->a[c], sizeof(float), DEPTH, 1, depth, depth);
+        if (depth % 3 == 0) rows[7] = rows[6] = rows[5]; /* as beyond the last key */
+        if (depth) own[1][depth - 1] = float_of(0xffc12345), own[2][0] = -0.0f, own[3][depth / 2] = INFINITY;
+        struct guarded panel = guarded(1, depth * ATTN_PANEL);
+        attn_pack_columns_f32(panel.data, rows, depth);
+        unsigned wrong = 0;
+        for (size_t n = 0; n < depth * ATTN_PANEL; n++)
+            wrong += bits_of(panel.data[n]) != bits_of(rows[n % ATTN_PANEL][n / ATTN_PANEL]);
+        check(ends_guarded(panel, depth * ATTN_PANEL) && !wrong, "pack_columns: depth %zu, %u wrong", depth, wrong);
+        for (size_t c = 0; c < ATTN_PANEL; c++) free(own[c]);
+    }
+}
+
+/* Each row of a matrix of three, packed and in place, alone: the others' places stay guards. */
+static void test_pack_row_size(const struct operands *o, int packed, size_t row, size_t count) {
+    enum { MATRIX_ROWS = 3 };
+    const size_t wide = (count + ATTN_PANEL - 1) / ATTN_PANEL * ATTN_PANEL;
+    const struct attn_panels m = {NULL, packed ? ATTN_PANEL : wide + 3, packed ? MATRIX_ROWS * ATTN_PANEL : ATTN_PANEL};
+    float *source = rows_of(o->b[row], sizeof *source, COLUMNS, 1, count, count);
+    if (count) source[count / 2] = float_of(0xffc12345);
+    struct guarded matrix = guarded(1, MATRIX_ROWS * (wide + 3));
+    attn_pack_row_f32(matrix.data, m.row_stride, m.panel_stride, row, source, count);
+    unsigned wrong = 0;
+    for (size_t x = 0; x < wide; x++) {
+        float *entry = &matrix.data[place_of(m, row, x)];
+        wrong += bits_of(*entry) != (x < count ? bits_of(source[x]) : 0);
+        *entry = float_of(GUARD);
+    }
+    check(ends_guarded(matrix, 0) && !wrong, "pack_row: row %zu, %zu floats%s, %u wrong", row, count,
+          packed ? "" : " in place", wrong);
+    free(source);
+}
+
+static void test_copy_size(const struct operands *o, size_t count) {
+    float *source = rows_of(o->b[0], sizeof *source, 0, 1, count, count);
+    struct guarded copied = guarded(1, count), cleared = guarded(1, count);
+    if (count) source[count / 2] = float_of(0xffc12345);
+    attn_copy_f32(copied.data, source, count);
+    attn_clear_f32(cleared.data, count);
+    unsigned wrong = 0;
+    for (size_t n = 0; n < count; n++)
+        wrong += bits_of(copied.data[n]) != bits_of(source[n]) || bits_of(cleared.data[n]) != 0;
+    check(ends_guarded(copied, count) && ends_guarded(cleared, count) && !wrong, "copying and clearing %zu floats",
+          count);
+    free(source);
+}
+
+static void test_packing(const struct operands *o) {
+    test_pack_columns(o);
+    for (size_t count = 0; count <= COLUMNS; count++) {
+        test_copy_size(o, count);
+        for (size_t row = 0; row < 3; row++)
+            for (int packed = 0; packed < 2; packed++) test_pack_row_size(o, packed, row, count);
+    }
+}
+
+void test_kernels(void) {
+    struct operands *o = allocate(sizeof *o);
+    struct dot_operands *dot = allocate(sizeof *dot);
+    struct case_random random = case_random_init(17, 0);
+    draw(o->a[0], ROWS * DEPTH, &random);
+    draw(o->c[0], ROWS * COLUMNS, &random);
+    draw(o->rescale, ROWS, &random);
+    draw(dot->a[0], DOT_ROWS * DEPTH, &random);
+    for (int type = 0; type < TYPES; type++) {
+        o->type = dot->type = (enum attn_dtype)type;
+        draw_elements(o->b_elements, o->b[0], o->type, DEPTH * COLUMNS, &random);
+        draw_elements(dot->b_elements, dot->b[0], dot->type, DOT_COUNT * DEPTH, &random);
+        test_multiply(o);
+        test_multiply_kept(o);
+        test_dot(dot);
+        test_below(o->type);
+        test_is_finite(o->type);
+    }
+    test_packing(o);
+    free(o), free(dot);
+}
