@@ -95,7 +95,7 @@ ifeq ($(config),fuzz)
   # A clang that has libFuzzer; without one (or with clang=) the fuzzers run on what a plain driver draws.
   has_fuzzer = $(shell mkdir -p $(out); echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
                  $(1) -fsanitize=fuzzer,address -x c - -o $(out)/probe 2> /dev/null && echo $(1))
-  clang := $(firstword $(foreach c,$(CLANG) clang clang-22 clang-21 clang-20 clang-19,$(call has_fuzzer,$(c))))
+  clang := $(firstword $(foreach c,$(CLANG) clang clang-22 clang-21 clang-20,$(call has_fuzzer,$(c))))
   ifneq ($(clang),)
     CC          := $(clang)
     native_fuzz += -fsanitize=fuzzer-no-link

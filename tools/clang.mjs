@@ -20,17 +20,18 @@ import { setFlagsFromString } from 'node:v8';
 const OLDEST_CLANG = 20; // 19 stops at a vector in inline assembly, by which vec.h orders instructions
 const { TOOLCHAIN = '', CLANG = '', WASI_SDK_PATH = '', PATH = '' } = process.env;
 
-// The WASI targets have had two names; jobs say the newer one, npm's clang knows only that.
+// The WASI target has had two names. Jobs say the newer one, npm's clang knows only that; Debian's wasi-libc has only
+// the older, of which clang warns.
 const WASI = '--target=wasm32-wasip1';
 const PROBES = {
   wasm: {
-    targets: ['--target=wasm32'],
+    targets: [['--target=wasm32']],
     source: `#include <wasm_simd128.h>
       v128_t f(v128_t a, v128_t b, v128_t c) { __asm__("" : "+r"(a)); return wasm_f32x4_relaxed_madd(a, b, c); }`,
     packages: `a clang >= ${OLDEST_CLANG} with wasm-ld (Debian: clang-22 lld-22)`,
   },
   wasi: {
-    targets: [WASI, '--target=wasm32-wasi'],
+    targets: [[WASI], ['--target=wasm32-wasi', '-Wno-deprecated']],
     source: '#include <stdio.h>\nint main(void) { return puts("hello") < 0; }',
     packages: `a clang >= ${OLDEST_CLANG} for WASI (Debian: clang-22 lld-22 wasi-libc libclang-rt-22-dev-wasm32)`,
   },
@@ -59,8 +60,8 @@ function probe(clang, kind) {
   try {
     writeFileSync(join(folder, 'a.c'), PROBES[kind].source);
     for (const target of PROBES[kind].targets) {
-      const compile = [target, '-O1', '-msimd128', ...(kind === 'wasm' ? ['-mrelaxed-simd'] : []), '-c', 'a.c'];
-      const link = kind === 'wasm' ? [linker, '--no-entry', '--export-all', 'a.o'] : [clang, target, 'a.o'];
+      const compile = [...target, '-O1', '-msimd128', ...(kind === 'wasm' ? ['-mrelaxed-simd'] : []), '-c', 'a.c'];
+      const link = kind === 'wasm' ? [linker, '--no-entry', '--export-all', 'a.o'] : [clang, ...target, 'a.o'];
       if (run(clang, compile, { cwd: folder }).status === 0
         && run(link[0], [...link.slice(1), '-o', 'a.wasm'], { cwd: folder }).status === 0) {
         return { name: `${clang} (${version.trim()})`, clang, linker, target };
@@ -96,7 +97,7 @@ function findNative(kind) {
 
 function nativeToolchain({ name, clang, linker, target }) {
   const execute = ({ words }) => new Promise((resolve) => {
-    const [tool, ...args] = words.map((word) => (word === WASI ? target : word));
+    const [tool, ...args] = words.flatMap((word) => (word === WASI ? target : word));
     const child = spawn(tool === 'wasm-ld' ? linker : clang, args, { stdio: ['ignore', 'inherit', 'inherit'] });
     child.on('error', () => resolve(false));
     child.on('exit', (code) => resolve(code === 0));
