@@ -17,6 +17,7 @@ export class Run {
   #workspaceBytes = 0;
   #jobs = 0;
   #tiles = 0; // of one job
+  #rows = 0; // of one job
 
   constructor(engine, structs) {
     this.#engine = engine;
@@ -32,10 +33,12 @@ export class Run {
     writeResult(heap, result, call);
     heap.u32[(progress + Progress.job) >>> 2] = 0;
     heap.u32[(progress + Progress.tile) >>> 2] = 0;
+    heap.u32[(progress + Progress.row) >>> 2] = 0;
     const status = core.attn_plan_init(plan, problem, result);
     checkStatus(status, heap.u32[(plan + Plan.field) >>> 2]);
     this.#jobs = heap.u32[(plan + Plan.jobs) >>> 2];
     this.#tiles = heap.u32[(plan + Plan.tileCount) >>> 2];
+    this.#rows = heap.u32[(plan + Plan.blockRows) >>> 2];
     this.#workspaceBytes = heap.u32[(plan + Plan.workspaceBytes) >>> 2];
     this.#workspace = heap.alloc(this.#workspaceBytes);
   }
@@ -61,7 +64,8 @@ export class Run {
   /** The part that is done, 0..1, as if all blocks of queries took the same time. */
   get fraction() {
     if (this.isDone) return 1;
-    return (this.#read(Progress.job) + this.#read(Progress.tile) / this.#tiles) / this.#jobs;
+    const tiles = this.#read(Progress.tile) + this.#read(Progress.row) / this.#rows;
+    return (this.#read(Progress.job) + tiles / (this.#tiles + 1)) / this.#jobs; // writing the rows is like a tile
   }
 
   close() {

@@ -124,7 +124,9 @@ enum attn_status attn_run_slice(const struct attn_plan *plan, const struct attn_
     if (!plan || !progress) return ATTN_ERROR_NULL;
     enum attn_status status =
         attn_check_run(plan, problem, result, workspace, workspace_bytes, progress->job, plan->jobs);
-    if (status == ATTN_OK && progress->tile > plan->tile_count) status = ATTN_ERROR_JOBS;
+    if (status == ATTN_OK && (progress->tile > plan->tile_count || progress->row > plan->block_rows)) {
+        status = ATTN_ERROR_JOBS;
+    }
     if (status != ATTN_OK) return status;
     if (row_tiles == 0) row_tiles = 1;
     while (progress->job < plan->jobs && row_tiles) {

@@ -253,10 +253,11 @@ enum attn_status attn_run(const struct attn_plan *plan, const struct attn_proble
 /* How far a run has come; {0} before its first slice. */
 struct attn_progress {
     size_t job;  /* jobs before it are done: the run is over where job = plan.jobs */
-    size_t tile; /* of that job, tiles before it are done; its state waits in the workspace */
+    size_t tile; /* of that job, tiles before it are done; past its last one, its rows are being written */
+    size_t row;  /* of that tile, rows before it are done; the job's state waits in the workspace */
 };
 
-/* Runs on from *progress for about `row_tiles` (one row against one tile of keys each), at least one tile, and
+/* Runs on from *progress for about `row_tiles` (one row against one tile of keys each), at least a few rows, and
  * moves *progress. Between slices the problem, its data, the result and the workspace must stay as they are. */
 enum attn_status attn_run_slice(const struct attn_plan *plan, const struct attn_problem *problem,
                                 const struct attn_result *result, void *workspace, size_t workspace_bytes,

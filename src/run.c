@@ -311,7 +311,7 @@ static void accumulate(const struct context *c, struct tile *tile, const struct 
     }
 }
 
-/* One strip of rows against one tile of keys; returns how many rows were computed. */
+/* One strip of rows against one tile of keys; returns what it cost, in row-tiles. */
 static size_t run_strip(const struct context *c, struct tile *tile, size_t first) {
     struct strip strip;
     strip.first = first, strip.count = smaller(STRIP, c->rows - first);
@@ -337,16 +337,20 @@ static size_t run_strip(const struct context *c, struct tile *tile, size_t first
         if (window) copy_window(c, window, tile, c->scores + r * ATTN_TILE_KEYS, strip.begin, strip.end);
         c->tile_max[(first + r) * c->plan->tile_count + tile->index] = row_state(c, first + r).max;
     }
-    return strip.begin < strip.end ? strip.count : 0;
+    return strip.begin < strip.end ? strip.count : 1; /* what is skipped had to be looked at */
 }
 
-/* Returns what it cost, in row-tiles. */
-static size_t run_tile(const struct context *c, size_t index) {
-    size_t key = index * ATTN_TILE_KEYS;
+static void spend(size_t *row_tiles, size_t cost) { *row_tiles -= smaller(*row_tiles, cost); }
+
+/* Strips of progress->tile from progress->row on; returns whether all are done. */
+static int run_tile(const struct context *c, struct attn_progress *progress, size_t *row_tiles) {
+    size_t index = progress->tile, key = index * ATTN_TILE_KEYS;
     struct tile tile = {.index = index, .key = key, .count = smaller(ATTN_TILE_KEYS, c->problem->k_len - key)};
-    size_t computed = 0;
-    for (size_t first = 0; first < c->rows; first += STRIP) computed += run_strip(c, &tile, first);
-    return computed + (c->rows - computed) / 16 + 1; /* what is skipped had to be looked at */
+    for (; progress->row < c->rows; progress->row = smaller(progress->row + STRIP, c->rows)) {
+        if (!*row_tiles) return 0;
+        spend(row_tiles, run_strip(c, &tile, progress->row));
+    }
+    return 1;
 }
 
 /* Brings a row of weights, exponentials relative to the maximum of their time, to the row's own scale. */
@@ -396,21 +400,25 @@ static void close_row(const struct context *c, size_t r) {
     }
 }
 
+/* What close_row costs, in row-tiles. */
+static size_t close_cost(const struct context *c) {
+    size_t tiles = c->plan->tile_count;
+    return 1 + (c->result->weights ? tiles / 4 : 0) + (c->result->dropout_mask ? tiles : 0);
+}
+
 void attn_run_job(const struct attn_plan *plan, const struct attn_problem *problem, const struct attn_result *result,
                   void *workspace, struct attn_progress *progress, size_t *row_tiles) {
     struct context c = open_job(plan, problem, result, workspace, progress->job);
-    if (progress->tile == 0) open_rows(&c);
+    if (progress->tile == 0 && progress->row == 0) open_rows(&c);
     find_keys(&c);
-    size_t tile = larger(progress->tile, c.key_begin / ATTN_TILE_KEYS);
-    for (; tile * ATTN_TILE_KEYS < c.key_end; tile++) {
-        if (!*row_tiles) {
-            progress->tile = tile;
-            return;
-        }
-        *row_tiles -= smaller(*row_tiles, run_tile(&c, tile));
+    progress->tile = larger(progress->tile, c.key_begin / ATTN_TILE_KEYS);
+    for (; progress->tile * ATTN_TILE_KEYS < c.key_end; progress->tile++, progress->row = 0) {
+        if (!run_tile(&c, progress, row_tiles)) return;
     }
-    for (size_t r = 0; r < c.rows; r++) close_row(&c, r);
-    *row_tiles -= smaller(*row_tiles, c.rows / 16 + 1);
-    progress->job++;
-    progress->tile = 0;
+    for (; progress->row < c.rows; progress->row++) {
+        if (!*row_tiles) return;
+        close_row(&c, progress->row);
+        spend(row_tiles, close_cost(&c));
+    }
+    *progress = (struct attn_progress){.job = progress->job + 1};
 }

@@ -7,8 +7,8 @@
 
 #include "attn.h"
 
-/* Runs tiles of progress->job, from progress->tile on, until *row_tiles is used up or the job is done, and moves
- * *progress; what is left of *row_tiles stays there. Between calls the job's state lies in the workspace. */
+/* Runs progress->job on until *row_tiles is used up or the job is done, and moves *progress; what is left of *row_tiles
+ * stays there. Between calls the job's state lies in the workspace. */
 void attn_run_job(const struct attn_plan *plan, const struct attn_problem *problem, const struct attn_result *result,
                   void *workspace, struct attn_progress *progress, size_t *row_tiles);
 

@@ -50,20 +50,43 @@ static inline vec take_out(vec logit, size_t j, size_t begin, size_t end) {
     return vec_select(vec_less(column, vec_splat((float)end)), logit, vec_splat(MINUS_INFINITY));
 }
 
-/* Writes -infinity over what is outside the row's columns; returns the maxima of the four lanes. */
-static vec restrict_to(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
-    const size_t begin = row->begin, end = row->end, tile_end = tile->end;
-    vec max = vec_splat(MINUS_INFINITY);
-    if (begin <= tile->begin && tile_end <= end && tile_end % 4 == 0) {
-        for (size_t j = tile->begin; j < tile_end; j += 4) max = vec_max(max, vec_load(scores + j));
-        return max;
+/* The vectors that hold a row's columns: whole ones [begin, end), and perhaps one at either side, from `first` and
+ * before `last`, that lies partly outside. */
+struct span {
+    size_t first, begin, end, last;
+};
+
+static inline struct span span_of(const struct attn_softmax_row *row, const struct attn_softmax_tile *tile) {
+    const size_t none = tile->begin;
+    if (row->begin == row->end) return (struct span){none, none, none, none};
+    struct span span = {row->begin / 4 * 4, (row->begin + 3) / 4 * 4, row->end / 4 * 4, (row->end + 3) / 4 * 4};
+    if (span.begin > span.end) span.begin = span.end = span.last; /* one vector, outside on both sides */
+    return span;
+}
+
+/* The largest and smallest logits of four lanes; `min` leaves out the vectors that are partly outside. */
+struct extremes {
+    vec max, min;
+};
+
+static inline vec restrict_edge(float *scores, size_t j, const struct attn_softmax_row *row) {
+    vec logit = take_out(vec_load(scores + j), j, row->begin, row->end);
+    vec_store(scores + j, logit);
+    return logit;
+}
+
+/* Writes -infinity over what is outside the row's columns in their first and last vector. */
+static struct extremes restrict_to(float *scores, const struct attn_softmax_tile *tile,
+                                   const struct attn_softmax_row *row) {
+    const struct span span = span_of(row, tile);
+    struct extremes of = {vec_splat(MINUS_INFINITY), vec_splat(-MINUS_INFINITY)};
+    if (span.first < span.begin) of.max = restrict_edge(scores, span.first, row);
+    for (size_t j = span.begin; j < span.end; j += 4) {
+        vec logit = vec_load(scores + j);
+        of.max = vec_max(of.max, logit), of.min = vec_min(of.min, logit);
     }
-    for (size_t j = tile->begin; j < tile_end; j += 4) {
-        vec s = vec_load(scores + j);
-        if (j < begin || j + 4 > end) vec_store(scores + j, s = take_out(s, j, begin, end));
-        max = vec_max(max, s);
-    }
-    return max;
+    if (span.end < span.last) of.max = vec_max(of.max, restrict_edge(scores, span.end, row));
+    return of;
 }
 
 static void copy(float *destination, const float *source, const struct attn_softmax_tile *tile) {
@@ -101,16 +124,17 @@ static void keep_only(float *scores, const struct attn_softmax_tile *tile, const
     }
 }
 
-/* Takes out keys of weight 0; returns the maxima of the four lanes. */
-static vec weigh(float *scores, const struct attn_softmax_tile *tile, const float *weight) {
-    const vec out = vec_constant(MINUS_INFINITY), zero = vec_splat(0);
+/* Takes out keys of weight 0. */
+static struct extremes weigh(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
+    const vec out = vec_constant(MINUS_INFINITY), zeros = vec_splat(0);
+    const struct span span = span_of(row, tile);
     vec max = out;
-    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
-        vec s = vec_select(vec_equal(vec_load(weight + j), zero), out, vec_load(scores + j));
+    for (size_t j = span.first; j < span.last; j += 4) {
+        vec s = vec_select(vec_equal(vec_load(row->weight + j), zeros), out, vec_load(scores + j));
         max = vec_max(max, s);
         vec_store(scores + j, s);
     }
-    return max;
+    return (struct extremes){max, out};
 }
 
 /* Whether a row's logits are its dot products times a positive factor, but for what is out. */
@@ -125,17 +149,18 @@ static void scale(float *destination, const float *source, const struct attn_sof
     }
 }
 
-/* Takes out of the dot products of a plain row what is out; returns the maxima of the four lanes. */
-static vec plain_dots(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
+/* Takes out of the dot products of a plain row what is out. */
+static struct extremes plain_dots(float *scores, const struct attn_softmax_tile *tile,
+                                  const struct attn_softmax_row *row) {
     if (row->scores) scale(row->scores, scores, tile);
     if (row->keep) keep_only(scores, tile, row->keep);
     if (row->keep && row->scores && tile->stage == ATTN_SCORES_BIASED) keep_only(row->scores, tile, row->keep);
     return restrict_to(scores, tile, row);
 }
 
-/* Dot products of any other row to logits, in place; returns the maxima of the four lanes. */
-static vec logits(float *scores, float *lost, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row,
-                  const struct vec_exp_constants *constants) {
+/* Dot products of any other row to logits, in place. */
+static struct extremes logits(float *scores, float *lost, const struct attn_softmax_tile *tile,
+                              const struct attn_softmax_row *row, const struct vec_exp_constants *constants) {
     int is_scaled = !row->bias || row->scores || tile->softcap != 0; /* before there is a bias to add */
     if (is_scaled) scale(scores, scores, tile);
     if (row->scores && tile->stage == ATTN_SCORES_RAW) copy(row->scores, scores, tile);
@@ -144,35 +169,56 @@ static vec logits(float *scores, float *lost, const struct attn_softmax_tile *ti
     if (row->bias) add_bias(scores, lost, tile, row->bias, is_scaled ? 1 : tile->scaling);
     if (row->keep) keep_only(scores, tile, row->keep);
     if (row->scores && tile->stage == ATTN_SCORES_BIASED) copy(row->scores, scores, tile);
-    vec allowed = restrict_to(scores, tile, row);
+    struct extremes allowed = restrict_to(scores, tile, row);
     if (!row->weight) return allowed;
-    vec kept = weigh(scores, tile, row->weight);
-    return tile->max_over == ATTN_ROW_MAX_ALLOWED ? allowed : kept;
+    struct extremes kept = weigh(scores, tile, row);
+    if (tile->max_over == ATTN_ROW_MAX_ALLOWED) kept.max = allowed.max;
+    return kept;
 }
 
-/* Logits, or dot products and a factor, to exponentials, in place; returns the sums of the four lanes. */
-static vec exponentials(float *scores, const float *lost, vec factor, vec shift, const struct attn_softmax_tile *tile,
-                        const struct vec_exp_constants *constants) {
-    vec sum = vec_splat(0);
-    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
-        vec x = vec_sub(vec_mul(vec_load(scores + j), factor), shift);
-        if (lost) x = vec_add(x, vec_load(lost + j));
-        vec e = vec_exp(x, constants);
-        sum = vec_add(sum, e);
-        vec_store(scores + j, e);
+/* How a row's logits, or dot products and a factor, become exponentials: with the constants of e^x, or with those of
+ * 2^x where `two` is not NULL. */
+struct powers {
+    const struct vec_exp_constants *e;
+    const struct vec_exp2_constants *two;
+    const float *lost; /* what the logits lack, or NULL */
+    vec factor, shift; /* exponents are logits * factor - shift */
+};
+
+/* Exponentials of vectors [begin, end), in place; adds to the sums of the four lanes. */
+static inline vec raise(float *scores, size_t begin, size_t end, const struct powers *powers, int are_normal, vec sum) {
+    const struct powers p = *powers;
+    for (size_t j = begin; j < end; j += 4) {
+        vec x = vec_sub(vec_mul(vec_load(scores + j), p.factor), p.shift), power;
+        if (p.lost) x = vec_add(x, vec_load(p.lost + j));
+        if (are_normal) {
+            power = p.two ? vec_exp2_normal(x, p.two) : vec_exp_normal(x, p.e);
+        } else {
+            power = p.two ? vec_exp2(x, p.two) : vec_exp(x, p.e);
+        }
+        sum = vec_add(sum, power);
+        vec_store(scores + j, power);
     }
     return sum;
 }
 
-/* The same to base 2. */
-static vec exponentials2(float *scores, vec factor, vec shift, const struct attn_softmax_tile *tile,
-                         const struct vec_exp2_constants *constants) {
-    vec sum = vec_splat(0);
-    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
-        vec e = vec_exp2(vec_sub(vec_mul(vec_load(scores + j), factor), shift), constants);
-        sum = vec_add(sum, e);
-        vec_store(scores + j, e);
+static void zero(float *scores, size_t begin, size_t end) {
+    for (size_t j = begin; j < end; j += 4) vec_store(scores + j, vec_splat(0));
+}
+
+/* Exponentials of a row, and zeros around them; returns the sums of the four lanes. */
+static inline vec exponentials(float *scores, const struct powers *powers, int are_normal,
+                               const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
+    const struct span span = span_of(row, tile);
+    zero(scores, tile->begin, span.first);
+    vec sum = raise(scores, span.first, span.begin, powers, 0, vec_splat(0));
+    if (are_normal) {
+        sum = raise(scores, span.begin, span.end, powers, 1, sum);
+    } else {
+        sum = raise(scores, span.begin, span.end, powers, 0, sum);
     }
+    sum = raise(scores, span.end, span.last, powers, 0, sum);
+    zero(scores, span.last, tile->end);
     return sum;
 }
 
@@ -194,43 +240,49 @@ static vec multiply(float *exponentials, const float *factors, const struct attn
 static inline void advance_four(struct attn_softmax *state, float *scores, const struct attn_softmax_tile *tile,
                                 const struct attn_softmax_row *rows, size_t count, float *rescale,
                                 const struct vec_exp_constants *e, const struct vec_exp2_constants *two) {
-    const vec none = vec_splat(MINUS_INFINITY), zero = vec_splat(0), one = vec_splat(1);
+    const vec none = vec_splat(MINUS_INFINITY), zeros = vec_splat(0), one = vec_splat(1);
     float lost[ATTN_SOFTMAX_ROWS][ATTN_TILE_KEYS];
     const float factor = two ? tile->scaling * LOG2_E : tile->scaling;
-    vec maxima[ATTN_SOFTMAX_ROWS], sums[ATTN_SOFTMAX_ROWS], dropped_sums[ATTN_SOFTMAX_ROWS];
+    vec maxima[ATTN_SOFTMAX_ROWS], minima[ATTN_SOFTMAX_ROWS], sums[ATTN_SOFTMAX_ROWS], dropped_sums[ATTN_SOFTMAX_ROWS];
 
     for (size_t r = 0; r < ATTN_SOFTMAX_ROWS; r++) {
         const struct attn_softmax_row *row = &rows[r];
         float *row_scores = scores + r * ATTN_TILE_KEYS;
-        maxima[r] = none;
-        if (r >= count) continue;
-        if (is_plain(row, tile)) {
-            maxima[r] = vec_mul(plain_dots(row_scores, tile, row), vec_splat(factor));
-        } else {
-            maxima[r] = logits(row_scores, lost[r], tile, row, e);
+        struct extremes of = {none, zeros};
+        if (r < count && is_plain(row, tile)) {
+            of = plain_dots(row_scores, tile, row);
+            of.max = vec_mul(of.max, vec_splat(factor)), of.min = vec_mul(of.min, vec_splat(factor));
+        } else if (r < count) {
+            of = logits(row_scores, lost[r], tile, row, e);
         }
+        maxima[r] = of.max, minima[r] = of.min;
     }
-    vec_transpose(maxima);
+    vec_transpose(maxima), vec_transpose(minima);
     vec tile_max = vec_max(vec_max(maxima[0], maxima[2]), vec_max(maxima[1], maxima[3]));
+    vec tile_min = vec_min(vec_min(minima[0], minima[2]), vec_min(minima[1], minima[3]));
     /* a maximum of -0 becomes +0, whichever of them came first */
-    vec old_max = vec_load(state->max), new_max = vec_add(vec_max(old_max, tile_max), zero);
+    vec old_max = vec_load(state->max), new_max = vec_add(vec_max(old_max, tile_max), zeros);
     vec change = vec_sub(old_max, new_max), shrink = two ? vec_exp2(change, two) : vec_exp(change, e);
     shrink = vec_select(vec_equal(old_max, new_max), one, shrink);
     /* a row without a key yet has no maximum to subtract */
     float shift[ATTN_SOFTMAX_ROWS];
-    vec_store(shift, vec_select(vec_equal(new_max, none), zero, new_max));
+    vec shifts = vec_select(vec_equal(new_max, none), zeros, new_max);
+    vec_store(shift, shifts);
+    int are_normal = vec_all(vec_less(two ? two->power.normal : e->power.normal, vec_sub(tile_min, shifts)));
 
     for (size_t r = 0; r < ATTN_SOFTMAX_ROWS; r++) {
         const struct attn_softmax_row *row = &rows[r];
         float *row_scores = scores + r * ATTN_TILE_KEYS;
-        sums[r] = dropped_sums[r] = zero;
+        sums[r] = dropped_sums[r] = zeros;
         if (r >= count) continue;
-        vec row_shift = vec_splat(shift[r]), row_factor = is_plain(row, tile) ? vec_splat(factor) : one;
-        if (two) {
-            sums[r] = exponentials2(row_scores, row_factor, row_shift, tile, two);
-        } else {
-            sums[r] = exponentials(row_scores, row->bias ? lost[r] : NULL, row_factor, row_shift, tile, e);
-        }
+        const struct powers powers = {
+            .e = e,
+            .two = two,
+            .lost = row->bias ? lost[r] : NULL,
+            .factor = is_plain(row, tile) ? vec_splat(factor) : one,
+            .shift = vec_splat(shift[r]),
+        };
+        sums[r] = exponentials(row_scores, &powers, are_normal, tile, row);
         if (row->weight) sums[r] = multiply(row_scores, row->weight, tile);
         dropped_sums[r] = row->dropout ? multiply(row_scores, row->dropout, tile) : sums[r];
     }

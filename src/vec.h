@@ -12,6 +12,7 @@
  *     vec_add vec_sub vec_mul vec_div
  *     vec_madd(a, b, c)                             a * b + c
  *     vec_max(a, b)                                 a < b ? b : a, so a NaN in b is ignored, one in a kept
+ *     vec_min(a, b)                                 b < a ? b : a
  *     vec_less(a, b) vec_equal(a, b)                lane masks, all bits set where true
  *     vec_select(mask, a, b)                        mask ? a : b
  *     vec_and(a, mask)                              a where the mask is set, 0 elsewhere

@@ -7,15 +7,50 @@
 
 #include "vec.h"
 
+/* What e^x and 2^x share. */
+struct vec_power_constants {
+    vec lowest; /* what is below rounds to 0 */
+    vec normal; /* what is not below is no subnormal number */
+    vec magic, one, half_range, undo;
+};
+
+static inline struct vec_power_constants vec_power_constants(float lowest, float normal) {
+    return (struct vec_power_constants){
+        .lowest = vec_constant(lowest),
+        .normal = vec_constant(normal),
+        .magic = vec_constant(0x1.8p23f),
+        .one = vec_constant(1.0f),
+        .half_range = vec_constant(64.0f),
+        .undo = vec_constant(0x1p-64f),
+    };
+}
+
+/* A power (1 + r P) 2^n; n stands in the low bits of y, as adding 1.5 * 2^23 rounds to an integer and leaves it. */
+struct vec_power {
+    vec y, r, p;
+};
+
+/* The result, where it is a normal number. */
+static inline vec vec_power_normal(struct vec_power of, const struct vec_power_constants *k) {
+    return vec_mul(vec_madd(of.r, of.p, k->one), vec_exponent(of.y, k->one));
+}
+
+/* The same bits, and any other result: 2^n comes in two factors, and the last multiplication rounds. Zero where
+ * `is_above` is not set, or CPUs would take long to find that the result is 0. */
+static inline vec vec_power_any(struct vec_power of, vec is_above, const struct vec_power_constants *k) {
+    vec scale = vec_and(vec_exponent(vec_add(of.y, k->half_range), k->one), is_above);
+    return vec_mul(vec_madd(vec_mul(of.r, scale), of.p, scale), k->undo);
+}
+
 struct vec_exp_constants {
-    vec lowest, log2e, magic, ln2_high, ln2_low, p5, p4, p3, p2, p1, one, half_range, undo;
+    struct vec_power_constants power;
+    vec log2e, ln2_high, ln2_low, p5, p4, p3, p2, p1;
 };
 
 static inline struct vec_exp_constants vec_exp_constants(void) {
     return (struct vec_exp_constants){
-        .lowest = vec_constant(-104.0f), /* e^-104 rounds to 0 */
+        .power = vec_power_constants(-104.0f, -87.0f),
         .log2e = vec_constant(0x1.715476p+0f),
-        .magic = vec_constant(0x1.8p23f),
         .ln2_high = vec_constant(-0x1.62e4p-1f),
         .ln2_low = vec_constant(-0x1.7f7d1cp-20f),
         .p5 = vec_constant(0.001381459878757596f),
@@ -23,65 +58,69 @@ static inline struct vec_exp_constants vec_exp_constants(void) {
         .p3 = vec_constant(0.04166838899254799f),
         .p2 = vec_constant(0.1666652113199234f),
         .p1 = vec_constant(0.4999999403953552f),
-        .one = vec_constant(1.0f),
-        .half_range = vec_constant(64.0f),
-        .undo = vec_constant(0x1p-64f),
     };
 }
 
-/* e^x, x <= 0, relative error below 1.5e-7; NaN stays NaN. Cody-Waite reduction x = n ln 2 + r, then 1 + r P(r) with a
- * minimax P of degree 5. Rounding to the nearest n is an addition of 1.5 * 2^23, which leaves n in the low bits. */
-static inline vec vec_exp(vec x, const struct vec_exp_constants *k) {
-    vec is_above = vec_less(k->lowest, x);
-    x = vec_max(x, k->lowest);
-    vec y = vec_madd(x, k->log2e, k->magic);
-    vec n = vec_sub(y, k->magic);
+/* Cody-Waite reduction x = n ln 2 + r, then a minimax P of degree 5. */
+static inline struct vec_power vec_exp_power(vec x, const struct vec_exp_constants *k) {
+    vec y = vec_madd(x, k->log2e, k->power.magic);
+    vec n = vec_sub(y, k->power.magic);
     vec r = vec_madd(n, k->ln2_high, x);
     r = vec_madd(n, k->ln2_low, r);
     vec p = vec_madd(k->p5, r, k->p4);
     p = vec_madd(p, r, k->p3);
     p = vec_madd(p, r, k->p2);
     p = vec_madd(p, r, k->p1);
-    p = vec_madd(p, r, k->one);
-    /* results below 2^-126 are subnormal: 2^n comes in two factors, and the last multiplication rounds */
-    vec scale = vec_exponent(vec_add(y, k->half_range), k->one);
-    scale = vec_and(scale, is_above); /* or CPUs would take long to find that the result is 0 */
-    return vec_mul(vec_madd(vec_mul(r, scale), p, scale), k->undo);
+    p = vec_madd(p, r, k->power.one);
+    return (struct vec_power){y, r, p};
+}
+
+/* e^x, x <= 0, relative error below 1.5e-7; NaN stays NaN. */
+static inline vec vec_exp(vec x, const struct vec_exp_constants *k) {
+    return vec_power_any(vec_exp_power(vec_max(x, k->power.lowest), k), vec_less(k->power.lowest, x), &k->power);
+}
+
+/* The same for x in power.normal .. 0. */
+static inline vec vec_exp_normal(vec x, const struct vec_exp_constants *k) {
+    return vec_power_normal(vec_exp_power(x, k), &k->power);
 }
 
 struct vec_exp2_constants {
-    vec lowest, magic, p5, p4, p3, p2, p1, p0, one, half_range, undo;
+    struct vec_power_constants power;
+    vec p5, p4, p3, p2, p1, p0;
 };
 
 static inline struct vec_exp2_constants vec_exp2_constants(void) {
     return (struct vec_exp2_constants){
-        .lowest = vec_constant(-150.0f), /* 2^-150 rounds to 0 */
-        .magic = vec_constant(0x1.8p23f),
+        .power = vec_power_constants(-150.0f, -126.0f),
         .p5 = vec_constant(0.0001532113819848746f),
         .p4 = vec_constant(0.0013390171807259321f),
         .p3 = vec_constant(0.009618526324629784f),
         .p2 = vec_constant(0.05550362542271614f),
         .p1 = vec_constant(0.24022647738456726f),
         .p0 = vec_constant(0.6931471824645996f),
-        .one = vec_constant(1.0f),
-        .half_range = vec_constant(64.0f),
-        .undo = vec_constant(0x1p-64f),
     };
 }
 
-/* 2^x, x <= 0, with the same bound: x = n + f without any rounding, then 1 + f P(f). */
+/* x = n + r without any rounding. */
+static inline struct vec_power vec_exp2_power(vec x, const struct vec_exp2_constants *k) {
+    vec y = vec_add(x, k->power.magic);
+    vec r = vec_sub(x, vec_sub(y, k->power.magic));
+    vec p = vec_madd(k->p5, r, k->p4);
+    p = vec_madd(p, r, k->p3);
+    p = vec_madd(p, r, k->p2);
+    p = vec_madd(p, r, k->p1);
+    p = vec_madd(p, r, k->p0);
+    return (struct vec_power){y, r, p};
+}
+
+/* 2^x, likewise. */
 static inline vec vec_exp2(vec x, const struct vec_exp2_constants *k) {
-    vec is_above = vec_less(k->lowest, x);
-    x = vec_max(x, k->lowest);
-    vec y = vec_add(x, k->magic);
-    vec f = vec_sub(x, vec_sub(y, k->magic));
-    vec p = vec_madd(k->p5, f, k->p4);
-    p = vec_madd(p, f, k->p3);
-    p = vec_madd(p, f, k->p2);
-    p = vec_madd(p, f, k->p1);
-    p = vec_madd(p, f, k->p0);
-    vec scale = vec_and(vec_exponent(vec_add(y, k->half_range), k->one), is_above);
-    return vec_mul(vec_madd(vec_mul(f, scale), p, scale), k->undo);
+    return vec_power_any(vec_exp2_power(vec_max(x, k->power.lowest), k), vec_less(k->power.lowest, x), &k->power);
+}
+
+static inline vec vec_exp2_normal(vec x, const struct vec_exp2_constants *k) {
+    return vec_power_normal(vec_exp2_power(x, k), &k->power);
 }
 
 struct vec_tanh_constants {
@@ -111,7 +150,7 @@ static inline vec vec_tanh(vec x, const struct vec_tanh_constants *k, const stru
     vec magnitude = vec_abs(x), is_near = vec_less(magnitude, k->near);
     if (vec_all(is_near)) return near; /* the rule, where the cap is far above the scores */
     vec e = vec_exp(vec_mul(magnitude, k->minus_two), exp_constants);
-    vec far = vec_div(vec_sub(exp_constants->one, e), vec_add(exp_constants->one, e));
+    vec far = vec_div(vec_sub(exp_constants->power.one, e), vec_add(exp_constants->power.one, e));
     return vec_select(is_near, near, vec_copysign(far, x));
 }
 

@@ -52,6 +52,7 @@ static inline vec vec_sub(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] - b.la
 static inline vec vec_mul(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] * b.lane[i]); }
 static inline vec vec_div(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] / b.lane[i]); }
 static inline vec vec_max(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] < b.lane[i] ? b.lane[i] : a.lane[i]); }
+static inline vec vec_min(vec a, vec b) { VEC_LANES(r.lane[i] = b.lane[i] < a.lane[i] ? b.lane[i] : a.lane[i]); }
 static inline vec vec_less(vec a, vec b) { VEC_LANES(r.bits[i] = a.lane[i] < b.lane[i] ? UINT32_MAX : 0); }
 static inline vec vec_equal(vec a, vec b) { VEC_LANES(r.bits[i] = a.lane[i] == b.lane[i] ? UINT32_MAX : 0); }
 static inline vec vec_select(vec mask, vec a, vec b) {

@@ -48,6 +48,7 @@ static inline vec vec_sub(vec a, vec b) { return wasm_f32x4_sub(a, b); }
 static inline vec vec_mul(vec a, vec b) { return wasm_f32x4_mul(a, b); }
 static inline vec vec_div(vec a, vec b) { return wasm_f32x4_div(a, b); }
 static inline vec vec_max(vec a, vec b) { return wasm_f32x4_pmax(a, b); }
+static inline vec vec_min(vec a, vec b) { return wasm_f32x4_pmin(a, b); }
 static inline vec vec_less(vec a, vec b) { return wasm_f32x4_lt(a, b); }
 static inline vec vec_equal(vec a, vec b) { return wasm_f32x4_eq(a, b); }
 static inline vec vec_select(vec mask, vec a, vec b) { return wasm_v128_bitselect(a, b, mask); }

@@ -40,6 +40,11 @@ static enum attn_status run_jobs(const struct attn_problem *p, const struct attn
     return status;
 }
 
+static int is_later(const struct attn_progress *a, const struct attn_progress *b) {
+    if (a->job != b->job) return a->job > b->job;
+    return a->tile != b->tile ? a->tile > b->tile : a->row > b->row;
+}
+
 static enum attn_status run_slices(const struct attn_problem *p, const struct attn_result *r, size_t row_tiles) {
     struct attn_plan plan;
     struct attn_progress progress = {0};
@@ -49,10 +54,11 @@ static enum attn_status run_slices(const struct attn_problem *p, const struct at
     while (progress.job < plan.jobs && status == ATTN_OK) {
         const struct attn_progress before = progress;
         status = attn_run_slice(&plan, p, r, workspace, plan.workspace_bytes, &progress, row_tiles);
-        const int moved = progress.job > before.job || (progress.job == before.job && progress.tile > before.tile);
-        if (moved && progress.job <= plan.jobs && progress.tile <= plan.tile_count) continue;
-        check(0, "slices of %zu: from job %zu, tile %zu to job %zu, tile %zu", row_tiles, before.job, before.tile,
-              progress.job, progress.tile);
+        const int is_legal =
+            progress.job <= plan.jobs && progress.tile <= plan.tile_count && progress.row <= plan.block_rows;
+        if (is_legal && is_later(&progress, &before)) continue;
+        check(0, "slices of %zu: from job %zu, tile %zu, row %zu to job %zu, tile %zu, row %zu", row_tiles, before.job,
+              before.tile, before.row, progress.job, progress.tile, progress.row);
         break;
     }
     free(workspace);
