@@ -20,21 +20,25 @@ export function attend(engine, call) {
 
 /**
  * The same, in slices between which the event loop turns. When this returns its promise, all that is to be read of
- * the caller's has been copied; what is to be written is written at the very end.
+ * the caller's has been copied, or, of resident tensors, is held; what is to be written is written at the very end.
  */
 export async function attendInSlices(engine, call, control) {
   assertWanted(engine, control.signal);
   const { heap } = engine;
-  const bytes = layOut(call, heap.buffer, false);
+  const bytes = layOut(call, heap.buffer, true);
   const block = heap.alloc(Structs.bytes + bytes);
   const run = new Run(engine, new Structs(block));
+  const held = call.inputs.filter((input) => input.isInPlace).map((input) => input.address);
+  for (const address of held) heap.hold(address);
   try {
     place(call, heap, block + Structs.bytes);
     run.open(call);
     await runInSlices(engine, run, call, control);
+    assertWanted(engine, control.signal); // others may have gone on before this did
     return collect(engine, call);
   } finally {
     run.close();
+    for (const address of held) heap.free(address);
     heap.free(block);
   }
 }
@@ -52,7 +56,7 @@ export function finish(engine, call) {
 function perform(engine, call, compute) {
   engine.assertOpen(); // once more: a getter among the options may have disposed it
   const { heap } = engine;
-  const bytes = layOut(call, heap.buffer, true);
+  const bytes = layOut(call, heap.buffer, false);
   const block = bytes === 0 ? 0 : heap.alloc(bytes);
   try {
     place(call, heap, block || engine.structs.problem); // where nothing is to be held, any address but NULL will do
@@ -99,14 +103,16 @@ function computeFinish({ core, heap, structs }, call) {
 
 /**
  * Finds what already stands in wasm memory, of which `buffer` is the present view, gives everything else an offset in
- * the block of the call, and returns the bytes of the block. Unless `inPlace`, everything goes to the block.
+ * the block of the call, and returns the bytes of the block. Where the call lasts, over many turns of the event loop,
+ * inputs are in place only where they are tensors, which can be held, and results never.
  */
-function layOut(call, buffer, inPlace) {
+function layOut(call, buffer, lasts) {
   let bytes = 0;
   for (const input of call.inputs) {
+    input.locate();
     input.isResident = input.data.buffer === buffer;
     // Index arrays are copied wherever they stand: what the core has checked must not change under it.
-    input.isInPlace = inPlace && input.isResident && input.dtype !== 'int32';
+    input.isInPlace = input.isResident && input.dtype !== 'int32' && !(lasts && input.tensor === undefined);
     input.address = input.data.byteOffset;
     if (input.isInPlace) continue;
     input.offset = bytes;
@@ -115,10 +121,10 @@ function layOut(call, buffer, inPlace) {
   for (const slot of call.slots) {
     slot.locate();
     const isResident = slot.data?.buffer === buffer;
-    if (isResident && slot.tensor === undefined) {
+    if (isResident && slot.target.tensor === undefined) {
       throw new TypeError(`${slot.target.name}: pass the resident tensor itself, not a view of its data`);
     }
-    slot.isInPlace = inPlace && isResident;
+    slot.isInPlace = isResident && !lasts;
     if (slot.isInPlace) slot.finalAddress = slot.data.byteOffset;
     if (!slot.isInPlace || slot.isNarrow) {
       slot.offset = bytes;

@@ -19,7 +19,9 @@ export function describe(value) {
   if (ArrayBuffer.isView(value)) {
     return `${value[Symbol.toStringTag] ?? 'DataView'}(${value.length ?? value.byteLength})`;
   }
-  return value.constructor?.name && value.constructor !== Object ? `a ${value.constructor.name}` : 'an object';
+  const { name } = value.constructor ?? {};
+  if (!name || name === 'Object') return 'an object';
+  return /^[AEIOU]/.test(name) ? `an ${name}` : `a ${name}`;
 }
 
 /** Dimensions as they appear in an error message: `1 x 8 x 128 x 64`. */

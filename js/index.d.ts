@@ -183,9 +183,7 @@ export interface FinishOptions {
 /** Arrays or resident tensors to write results to: dims and dtype must match, and no memory may be shared. */
 export interface OutTensors {
   output?: TensorLike | Tensor;
-  /** Needs `returnAttentionWeights`. */
   weights?: TensorLike | Tensor;
-  /** Needs `returnLogSumExp`. */
   logSumExp?: TensorLike | Tensor<'float32'>;
 }
 
@@ -264,11 +262,11 @@ export type AttentionResult<
 
 /** What the caller of {@link Attention.getMaskedAttentionOutputAsync} keeps hold of while it runs. */
 export interface AsyncControl {
-  /** Aborts the call: an AbortSignal, or what has its two properties. It is looked at before each slice. */
+  /** Aborts the call: an AbortSignal, or what has its two properties. It is looked at before and after each slice. */
   signal?: { readonly aborted: boolean; readonly reason?: unknown };
   /**
    * Called after each slice with the part of the work that is done: rising, in 0..1, and 1 once, at the end. What it
-   * throws, the promise rejects with.
+   * throws, the promise rejects with; what it returns, a promise too, is ignored.
    */
   onProgress?: (fraction: number) => void;
 }
@@ -301,7 +299,7 @@ export interface EngineInfo {
   readonly why: string;
   /** Size of the wasm memory. */
   readonly memoryBytes: number;
-  /** Bytes of it in use: resident tensors, copies of masks, and what every call needs. */
+  /** Bytes of it in use: resident tensors, copies of masks, what every call needs, and what unfinished calls hold. */
   readonly usedBytes: number;
   readonly maxMemoryBytes: number;
 }
@@ -325,10 +323,13 @@ export interface Attention {
 
   /**
    * The same, computed in slices of about 8 ms between which the event loop turns: timers fire, pages are drawn, other
-   * calls run, of this engine too. On the same thread: it takes as long as the synchronous call.
+   * calls run, of this engine too. On the same thread: it takes as long as the synchronous call. Before the first slice
+   * inputs are copied, after the last one results: what arrays of hundreds of megabytes take, nothing can interrupt.
    *
-   * Inputs are copied when it is called, those of resident tensors too; all of them may be changed or disposed
-   * afterwards. `out` is written at the very end, in one go. A call that fails or is aborted changes nothing.
+   * Arrays are copied when it is called, and may be changed at once. Resident tensors are read where they stand: their
+   * contents must stay until the promise settles, or the results mix old and new ones; disposing of one takes effect
+   * then. `out` is written at the very end, in one go. A call that fails or is aborted changes nothing, and what it held
+   * is free for others.
    * @param control a signal to abort it, and a callback for its progress
    * @returns a promise that rejects with whatever the synchronous call throws, and with AttentionError `aborted`, whose
    * `cause` is the signal's reason; `disposed` also where the engine or a tensor in `out` was disposed meanwhile

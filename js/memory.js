@@ -9,6 +9,7 @@ import { ALIGNMENT } from './abi.js';
 import { AttentionError } from './errors.js';
 
 export const PAGE_BYTES = 65536;
+const MOST_BYTES = 2 ** 32 - 1; // what a size_t of wasm32 holds
 
 /** Rounds a byte count up to the alignment of blocks. */
 export function align(bytes) {
@@ -20,6 +21,7 @@ export class Heap {
   #memory;
   #heap;
   #base;
+  #holds = new Map(); // block -> how many hold it besides its owner
 
   /**
    * @param core the exports of the module
@@ -49,8 +51,8 @@ export class Heap {
 
   /** A block of at least `bytes`, aligned to ALIGNMENT; out-of-memory leaves everything as it was. */
   alloc(bytes) {
-    // A size_t of wasm32 would silently wrap beyond 2^32, so such requests must not reach the core.
-    if (bytes > this.maxBytes) throw this.#outOfMemory(bytes);
+    // Larger requests would wrap silently: they must not reach the core.
+    if (bytes > Math.min(this.maxBytes, MOST_BYTES)) throw this.#outOfMemory(bytes);
     for (;;) {
       const block = this.#core.attn_heap_alloc(this.#heap, bytes) >>> 0;
       if (block !== 0) return block;
@@ -60,8 +62,21 @@ export class Heap {
     }
   }
 
+  /** Keeps a block until it is freed once more. */
+  hold(block) {
+    this.#holds.set(block, (this.#holds.get(block) ?? 0) + 1);
+  }
+
   free(block) {
-    if (block !== 0 && this.open) this.#core.attn_heap_free(this.#heap, block);
+    if (block === 0 || !this.open) return;
+    const holds = this.#holds.get(block);
+    if (holds === undefined) {
+      this.#core.attn_heap_free(this.#heap, block);
+    } else if (holds === 1) {
+      this.#holds.delete(block);
+    } else {
+      this.#holds.set(block, holds - 1);
+    }
   }
 
   /** Lets go of the memory; every later use is an error. */

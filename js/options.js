@@ -14,6 +14,7 @@ import {
   checkInteger,
   checkOptions,
   formatDims,
+  rangeError,
   sameDims,
   typeError,
 } from './checks.js';
@@ -92,9 +93,11 @@ export function readOutputCall(options) {
 export function readControl(control = NONE) {
   checkOptions(control, 'control', KNOWN_TO_CONTROL);
   const { signal, onProgress } = control;
-  if (signal !== undefined && typeof signal?.aborted !== 'boolean') throw typeError('signal', 'an AbortSignal', signal);
+  if (signal !== undefined && typeof signal?.aborted !== 'boolean') {
+    throw typeError('control.signal', 'an AbortSignal', signal);
+  }
   if (onProgress !== undefined && typeof onProgress !== 'function') {
-    throw typeError('onProgress', 'a function', onProgress);
+    throw typeError('control.onProgress', 'a function', onProgress);
   }
   return { signal, onProgress };
 }
@@ -209,6 +212,7 @@ function matrixDims(call) {
 /** Whether a result is asked for: by its flag, or by giving an `out` to fill. */
 function isAskedFor(flag, name, out) {
   const asked = checkBoolean(flag, name);
+  if (flag === false && out !== undefined) throw rangeError(name, 'true, or nothing, where out has room for it', flag);
   return asked || out !== undefined;
 }
 
@@ -218,7 +222,7 @@ function addSlot(call, key, dims, dtype, out) {
     for (const input of call.inputs) checkApart(target, input);
     for (const slot of call.slots) if (slot.target !== undefined) checkApart(target, slot.target);
   }
-  call.slots.push(new Slot(key, dims, dtype, target, out));
+  call.slots.push(new Slot(key, dims, dtype, target));
 }
 
 function addPartialsSlots(call) {

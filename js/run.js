@@ -7,6 +7,7 @@
 
 import { Field, Plan, Progress } from './abi.js';
 import { checkStatus } from './errors.js';
+import { formOf } from './mask.js';
 import { writeProblem, writeResult } from './structs.js';
 
 export class Run {
@@ -28,7 +29,10 @@ export class Run {
   open(call) {
     const { core, heap, masks } = this.#engine;
     const { problem, result, plan, progress } = this.#structs;
-    if (call.sparseMask !== undefined) this.#copy = masks.hold(call.sparseMask, call.sparseForm);
+    if (call.sparseMask !== undefined) {
+      formOf(call.sparseMask, 'sparseAttentionMask'); // a getter among the options may have disposed it
+      this.#copy = masks.hold(call.sparseMask, call.sparseForm);
+    }
     writeProblem(heap, problem, call, this.#copy);
     writeResult(heap, result, call);
     heap.u32[(progress + Progress.job) >>> 2] = 0;

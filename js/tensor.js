@@ -45,13 +45,24 @@ export class Operand {
   rowStride = 0;
   columnStride = 1;
 
-  constructor(name, data, dims, dtype, count) {
+  /** @param tensor the Tensor that the data belongs to, if any */
+  constructor(name, data, dims, dtype, count, tensor = undefined) {
     this.name = name;
     this.data = data;
     this.dims = dims;
     this.dtype = dtype;
     this.count = count;
     this.bytes = count * BYTES_PER_ELEMENT[dtype];
+    this.tensor = tensor;
+  }
+
+  /** Looks the data up as it is now: it may have been disposed, moved or detached since it was read. */
+  locate() {
+    if (this.tensor?.disposed) throw disposedError(this.name);
+    if (this.tensor !== undefined) this.data = this.tensor.data;
+    if (this.data.length !== this.count) {
+      throw new TypeError(`${this.name}: its ArrayBuffer has been detached or resized since it was passed`);
+    }
   }
 
   /** Reads [batch, heads, rows, columns] and their contiguous strides out of dims that stand in a layout. */
@@ -103,9 +114,8 @@ export class Slot {
   /**
    * @param key the property of the result, and the core's name for it
    * @param target the Operand of `out`, or undefined
-   * @param given what the caller passed as `out`
    */
-  constructor(key, dims, dtype, target, given) {
+  constructor(key, dims, dtype, target) {
     let count = 1;
     for (const size of dims) count *= size;
     this.key = key;
@@ -116,23 +126,18 @@ export class Slot {
     this.isNarrow = dtype === 'float16' || dtype === 'bfloat16';
     this.coreBytes = this.isNarrow ? count * BYTES_PER_ELEMENT.float32 : this.bytes;
     this.target = target;
-    this.tensor = given instanceof Tensor ? given : undefined;
   }
 
-  /** Looks up the caller's own array, if any, as it is now: it may have been disposed or detached since it was read. */
+  /** Looks up the caller's own array, if any. */
   locate() {
     if (this.target === undefined) return;
-    const { name } = this.target;
-    if (this.tensor?.disposed) throw disposedError(name);
-    this.data = this.tensor === undefined ? this.target.data : this.tensor.data;
-    if (this.data.length !== this.count) {
-      throw new TypeError(`${name}: its ArrayBuffer has been detached or resized since it was passed`);
-    }
+    this.target.locate();
+    this.data = this.target.data;
   }
 
   /** The result as the caller gets it. */
   get value() {
-    return this.tensor ?? { data: this.data, dims: this.dims, dtype: this.dtype };
+    return this.target?.tensor ?? { data: this.data, dims: this.dims, dtype: this.dtype };
   }
 }
 
@@ -147,7 +152,7 @@ export function readTensor(value, name, dtypes) {
   if (value instanceof Tensor) {
     if (value.disposed) throw disposedError(name);
     checkDtype(value.dtype, name, dtypes);
-    return new Operand(name, value.data, value.dims, value.dtype, value.count);
+    return new Operand(name, value.data, value.dims, value.dtype, value.count, value);
   }
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || Array.isArray(value)) {
     throw typeError(name, 'a tensor { data, dims, dtype? }', value);
@@ -263,7 +268,8 @@ function isDetached(buffer) {
 }
 
 /**
- * A tensor that lives in the engine's wasm memory: calls read and write it in place. Made by attention.tensor().
+ * A tensor that lives in the engine's wasm memory: calls read and write it in place, and those in slices hold its block
+ * until they end. Made by attention.tensor().
  */
 export class Tensor {
   #heap;

@@ -15,7 +15,8 @@ export class Turns {
   }
 
   join() {
-    if (this.#runs++ === 0) this.#queue = openQueue(() => this.#resumeFirst());
+    if (this.#runs === 0) this.#queue = openQueue(() => this.#resumeFirst());
+    this.#runs++;
   }
 
   leave() {

@@ -169,7 +169,7 @@ test('one slice per turn of the event loop, however many calls there are', async
 
 // ---------------------------------------------------------------------------------------------- snapshots
 
-test('inputs are those of the moment of the call, whatever becomes of them', async (t) => {
+test('arrays are read at the moment of the call, resident tensors stay until its end, whatever becomes of them', async (t) => {
   slowClock(t);
   const attention = await engine();
   const problem = () => ({
@@ -215,10 +215,11 @@ test('inputs are those of the moment of the call, whatever becomes of them', asy
   const second = attention.getMaskedAttentionOutputAsync(sized);
   tensors[0].data.set([low, high]);
   const third = attention.getMaskedAttentionOutputAsync({ ...resident, keyLengths: Int32Array.of(150, 200) });
-  for (const made of tensors) {
-    made.data.fill(99);
-    made.dispose();
-  }
+  const held = used(attention);
+  for (const made of tensors) made.dispose(); // read where they stand, until the calls have ended
+  assert.equal(used(attention), held);
+  assert.throws(() => tensors[0].data, hasCode('disposed'));
+  await assert.rejects(attention.getMaskedAttentionOutputAsync(resident), hasCode('disposed', /^queries/));
   const overwriting = attention.tensor([100_000]);
   overwriting.data.fill(NaN);
 
@@ -401,6 +402,65 @@ test('a signal that has aborted before: nothing is allocated', async () => {
 
 // ---------------------------------------------------------------------------------------------- progress
 
+test('resident inputs take no more memory, and go when the last call that reads them ends', async (t) => {
+  slowClock(t);
+  const attention = await engine();
+  const options = draw(1, [1, 4, 2, 1, 4000, 32, 32]);
+  const expected = attention.getMaskedAttentionOutput(options);
+  const [keys, values] = ['keys', 'values'].map((name) => {
+    const made = attention.tensor(options[name].dims);
+    made.data.set(options[name].data);
+    return made;
+  });
+  const before = used(attention);
+  const controller = new AbortController();
+  const call = { ...options, keys, values };
+  const calls = [{ signal: controller.signal }, {}].map((control) =>
+    attention.getMaskedAttentionOutputAsync(call, control),
+  );
+  const held = used(attention);
+  assert.ok(held - before < keys.count, `${held - before} bytes for two calls`);
+  keys.dispose();
+  values.dispose();
+  controller.abort();
+  await assert.rejects(calls[0], hasCode('aborted'));
+  assert.ok(used(attention) > before - keys.count * 4, 'still held by the other call');
+  assertSameResults(await calls[1], expected);
+  assert.equal(used(attention), before - 2 * (4 * keys.count + 64), 'two tensors and their headers');
+  attention.dispose();
+});
+
+test('an abort or a dispose between the last slice and the end of the call', async (t) => {
+  slowClock(t);
+  for (const end of ['abort', 'dispose']) {
+    const attention = await engine();
+    const controller = new AbortController();
+    const out = { output: { data: new Float32Array(2 * 256 * 64).fill(7), dims: outDims } };
+    let reachEnd;
+    const isOver = new Promise((resolve) => (reachEnd = resolve));
+    const call = attention.getMaskedAttentionOutputAsync(
+      { ...long(), out },
+      { signal: controller.signal, onProgress: (fraction) => fraction === 1 && reachEnd() },
+    );
+    isOver.then(() => (end === 'abort' ? controller.abort() : attention.dispose()));
+    await assert.rejects(call, hasCode(end === 'abort' ? 'aborted' : 'disposed'));
+    assert.ok(out.output.data.every((value) => value === 7));
+    attention.dispose();
+  }
+});
+
+test('long rows are written over several slices', async (t) => {
+  slowClock(t);
+  const attention = await engine();
+  const options = { ...draw(1, [1, 1, 1, 60, 5000, 4, 4]), dropout: 0.5, training: true, seed: 1, returnDropoutMask: true };
+  const expected = attention.getMaskedAttentionOutput(options);
+  let slices = 0;
+  const actual = await attention.getMaskedAttentionOutputAsync(options, { onProgress: () => slices++ });
+  assertSameResults(actual, expected);
+  assert.ok(slices > 60, `${slices} slices: one a row, besides those of 40 tiles`);
+  attention.dispose();
+});
+
 test('progress rises to 1, and never before the call has returned', async (t) => {
   slowClock(t);
   const attention = await engine();
@@ -412,6 +472,7 @@ test('progress rises to 1, and never before the call has returned', async (t) =>
     { ...long(), keyLengths: Int32Array.of(0, 1500) },
     draw(),
     draw(1, [1, 1, 1, 4, 0, 8, 8]),
+    draw(1, [1, 4, 4, 3000, 0, 8, 8]),
     { queries: none(0, 2, 3, 4), keys: none(0, 2, 3, 4), values: none(0, 2, 3, 4) },
     { queries: none(1, 2, 0, 4), keys: some(1, 2, 3, 4), values: some(1, 2, 3, 4) },
   ];
