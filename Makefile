@@ -5,10 +5,10 @@
 
 config ?= release
 
-core    := attn check mask plan run tile_f32 tile_f16 tile_bf16 pack softmax source dropout partials rng memory
+core    := attn check mask plan run tile tile_f32 tile_f16 tile_bf16 pack softmax source dropout partials rng memory
 exports := attn_plan_init attn_run attn_run_slice attn_partials_merge attn_partials_finish attn_convert attn_memory_base \
            attn_heap_init attn_heap_extend attn_heap_alloc attn_heap_free attn_heap_shortfall attn_heap_used
-tests   := test numbers heap statuses kernels slices grid random_problems properties subject
+tests   := test numbers heap statuses kernels slices extremes grid random_problems properties subject
 fuzzers := problem
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas

@@ -108,12 +108,14 @@ enum attn_status attn_plan_init(struct attn_plan *plan, const struct attn_proble
 enum attn_status attn_run(const struct attn_plan *plan, const struct attn_problem *problem,
                           const struct attn_result *result, void *workspace, size_t workspace_bytes, size_t job_begin,
                           size_t job_end) {
-    enum attn_status status = attn_check_run(plan, problem, result, workspace, workspace_bytes, job_begin, job_end);
+    struct attn_plan own; /* one made for another problem must not mislead */
+    enum attn_status status =
+        attn_check_run(&own, plan, problem, result, workspace, workspace_bytes, job_begin, job_end);
     if (status != ATTN_OK) return status;
     struct attn_progress progress = {.job = job_begin};
     while (progress.job < job_end) {
         size_t row_tiles = SIZE_MAX;
-        attn_run_job(plan, problem, result, workspace, &progress, &row_tiles);
+        attn_run_job(&own, problem, result, workspace, &progress, &row_tiles);
     }
     return ATTN_OK;
 }
@@ -122,15 +124,16 @@ enum attn_status attn_run_slice(const struct attn_plan *plan, const struct attn_
                                 const struct attn_result *result, void *workspace, size_t workspace_bytes,
                                 struct attn_progress *progress, size_t row_tiles) {
     if (!plan || !progress) return ATTN_ERROR_NULL;
+    struct attn_plan own;
     enum attn_status status =
-        attn_check_run(plan, problem, result, workspace, workspace_bytes, progress->job, plan->jobs);
-    if (status == ATTN_OK && (progress->tile > plan->tile_count || progress->row > plan->block_rows)) {
+        attn_check_run(&own, plan, problem, result, workspace, workspace_bytes, progress->job, plan->jobs);
+    if (status == ATTN_OK && (progress->tile > own.tile_count || progress->row > own.block_rows)) {
         status = ATTN_ERROR_JOBS;
     }
     if (status != ATTN_OK) return status;
     if (row_tiles == 0) row_tiles = 1;
-    while (progress->job < plan->jobs && row_tiles) {
-        attn_run_job(plan, problem, result, workspace, progress, &row_tiles);
+    while (progress->job < own.jobs && row_tiles) {
+        attn_run_job(&own, problem, result, workspace, progress, &row_tiles);
     }
     return ATTN_OK;
 }

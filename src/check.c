@@ -169,14 +169,13 @@ enum attn_status attn_check(const struct attn_problem *problem, const struct att
     return ATTN_OK;
 }
 
-enum attn_status attn_check_run(const struct attn_plan *plan, const struct attn_problem *problem,
+enum attn_status attn_check_run(struct attn_plan *own, const struct attn_plan *plan, const struct attn_problem *problem,
                                 const struct attn_result *result, const void *workspace, size_t workspace_bytes,
                                 size_t job_begin, size_t job_end) {
-    struct attn_plan expected;
     if (!plan || !problem || !result) return ATTN_ERROR_NULL;
     if (plan->field != ATTN_FIELD_NONE || shape(problem) != ATTN_OK) return ATTN_ERROR_JOBS;
-    if (!attn_plan_compute(&expected, problem, result)) return ATTN_ERROR_JOBS;
-    if (plan->jobs != expected.jobs || plan->workspace_bytes != expected.workspace_bytes) return ATTN_ERROR_JOBS;
+    if (!attn_plan_compute(own, problem, result)) return ATTN_ERROR_JOBS;
+    if (plan->jobs != own->jobs || plan->workspace_bytes != own->workspace_bytes) return ATTN_ERROR_JOBS;
     if (job_begin > job_end || job_end > plan->jobs) return ATTN_ERROR_JOBS;
     if (job_begin == job_end) return ATTN_OK;
     if (!workspace) return ATTN_ERROR_NULL;

@@ -12,8 +12,8 @@
 enum attn_status attn_check(const struct attn_problem *problem, const struct attn_result *result,
                             enum attn_field *field);
 
-/* That a plan was made for this problem, and that workspace and job range fit it. */
-enum attn_status attn_check_run(const struct attn_plan *plan, const struct attn_problem *problem,
+/* That workspace and job range fit the problem, and that `plan` looks like its plan; `own` receives what is. */
+enum attn_status attn_check_run(struct attn_plan *own, const struct attn_plan *plan, const struct attn_problem *problem,
                                 const struct attn_result *result, const void *workspace, size_t workspace_bytes,
                                 size_t job_begin, size_t job_end);
 

@@ -16,7 +16,7 @@ static inline int attn_dropout_acts(const struct attn_dropout *dropout) {
 void attn_dropout_keep(const struct attn_problem *problem, size_t batch, size_t head, size_t query, uint8_t *keep);
 
 /* What entries (batch, head, query, key + j) of one tile are multiplied with: 1 / (1 - rate) where they stay, else 0;
- * j in [0, count), written up to a multiple of 4. */
+ * j in [0, count). */
 void attn_dropout_factors(const struct attn_problem *problem, size_t batch, size_t head, size_t query, size_t key,
                           size_t count, float factors[ATTN_TILE_KEYS]);
 

@@ -48,8 +48,11 @@ static int describe_keep(struct attn_softmax_row *described, const struct attn_t
                          size_t count, uint8_t *buffer) {
     const uint8_t *source = (const uint8_t *)mask->data + offset;
     uint8_t any = 0;
-    described->keep = mask->column_stride == 1 && count % 4 == 0 ? source : buffer;
-    for (size_t j = 0; described->keep == buffer && j < count; j++) buffer[j] = source[j * mask->column_stride];
+    described->keep = source;
+    if (mask->column_stride != 1 || count % 4 != 0) {
+        for (size_t j = 0; j < count; j++) buffer[j] = source[j * mask->column_stride];
+        described->keep = buffer;
+    }
     for (size_t j = 0; j < count; j++) any |= described->keep[j];
     return any != 0;
 }

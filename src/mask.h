@@ -34,8 +34,8 @@ struct attn_mask_buffer {
     uint8_t keep[ATTN_TILE_KEYS];
 };
 
-/* The same whatever the masks. With visit_all, columns that are out are described too (their
- * scores are wanted). */
+/* What a row of any problem gets of it. With visit_all, columns that are out are described too (their scores are
+ * wanted). What stands in the buffer beyond `count` is whatever it was. */
 struct attn_softmax_row attn_mask_tile(const struct attn_problem *problem, const struct attn_mask_row *row, size_t key,
                                        size_t count, int visit_all, struct attn_mask_buffer *buffer);
 

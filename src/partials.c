@@ -6,14 +6,12 @@
 #include "check.h"
 #include "softmax.h"
 
-/* Factor that brings sums relative to `from` to the maximum `to`; a side without keys contributes nothing. */
+/* Factor that brings sums relative to `from` to the maximum `to`; a side without keys has sums of 0. One whose logits
+ * are all NaN has no maximum either, and keeps its NaNs. */
 static float merge_factor(float from, float to) {
     if (from == to) return 1;
     return from == -__builtin_inff() ? 0 : attn_exp(from - to);
 }
-
-/* a * factor, where a factor of 0 silences whatever a side without weight holds */
-static float scaled(float a, float factor) { return factor == 0 ? 0 : a * factor; }
 
 enum attn_status attn_partials_merge(struct attn_partials destination, struct attn_partials source, size_t rows,
                                      size_t value_dim) {
@@ -25,10 +23,9 @@ enum attn_status attn_partials_merge(struct attn_partials destination, struct at
         float *numerator = destination.numerator + r * value_dim;
         const float *other = source.numerator + r * value_dim;
         for (size_t x = 0; x < value_dim; x++) {
-            numerator[x] = scaled(numerator[x], factor1) + scaled(other[x], factor2);
+            numerator[x] = numerator[x] * factor1 + other[x] * factor2;
         }
-        destination.denominator[r] =
-            scaled(destination.denominator[r], factor1) + scaled(source.denominator[r], factor2);
+        destination.denominator[r] = destination.denominator[r] * factor1 + source.denominator[r] * factor2;
         destination.row_max[r] = max;
     }
     return ATTN_OK;
@@ -38,6 +35,7 @@ enum attn_status attn_partials_finish(const struct attn_partials *partials, cons
                                       const struct attn_result *result) {
     enum attn_status status = attn_check_finish(partials, problem, result);
     if (status != ATTN_OK) return status;
+    const struct attn_softmax_rules rules = {0}; /* of maxima that are logits */
     size_t rows = problem->batch * problem->heads * problem->q_len, value_dim = problem->value_dim;
     for (size_t r = 0; r < rows; r++) {
         size_t query = r % problem->q_len, head = r / problem->q_len % problem->heads;
@@ -46,7 +44,7 @@ enum attn_status attn_partials_finish(const struct attn_partials *partials, cons
         struct attn_softmax_result closed = attn_softmax_finish(
             partials->row_max[r], denominator, problem->sinks ? &problem->sinks[head] : NULL, problem->empty_rows);
         if (result->log_sum_exp)
-            result->log_sum_exp[r] = attn_softmax_log_sum(partials->row_max[r], denominator, ATTN_SOFTMAX_BASE_E);
+            result->log_sum_exp[r] = attn_softmax_log_sum(&rules, partials->row_max[r], denominator);
         if (!result->output || !value_dim) continue;
         float *output = result->output + batch * result->output_batch_stride + head * result->output_head_stride +
                         query * result->output_row_stride;

@@ -50,7 +50,7 @@ int attn_plan_compute(struct attn_plan *plan, const struct attn_problem *problem
     plan->block_queries = (problem->q_len - 1) / ((problem->q_len - 1) / most + 1) + 1; /* blocks of equal size */
     plan->block_count = (problem->q_len - 1) / plan->block_queries + 1;
     plan->block_rows = plan->group_heads * plan->block_queries;
-    /* by the queries alone: heads that share their keys get the same bits as heads with copies of them */
+    /* not by the rows: heads that share their keys get the same bits as heads with copies of them */
     plan->in_place = problem->q_len <= IN_PLACE_QUERIES && problem->dim >= IN_PLACE_DIM;
     plan->tile_count = round_up(problem->k_len, ATTN_TILE_KEYS) / ATTN_TILE_KEYS;
     plan->visit_all = result->scores || problem->row_max_over == ATTN_ROW_MAX_ALLOWED;

@@ -2,7 +2,7 @@
  *
  * run.c - one job: for each tile of keys, for each strip of rows: scores, online softmax, accumulation (Dao et al.
  * 2022, Milakov and Gimelshein 2018). Keys and values of a tile are packed once per job, and only if some row sees
- * them; a few queries read them where they stand. A row's result depends on the tiles' fixed grid alone, not
+ * them; values that stand in one piece, and all that a few queries read, are read where they stand. A row's result depends on the tiles' fixed grid alone, not
  * on its neighbours.
  */
 #include "run.h"
@@ -33,7 +33,7 @@ struct context {
     struct attn_softmax *softmax; /* of four rows each */
     struct attn_mask_row *mask_rows;
     int ranged; /* rows are described by their keys alone */
-    enum attn_softmax_base base;
+    struct attn_softmax_rules rules;
 };
 
 /* Rows that are read where they stand. */
@@ -92,9 +92,7 @@ static struct context open_job(const struct attn_plan *plan, const struct attn_p
         c.query_stride = problem->queries.row_stride;
     }
     int ranged = attn_mask_is_ranged(problem);
-    /* the scaling, with log2 e in it, must neither overflow nor lose bits */
-    int takes_factor = problem->scaling > 1e-30f && problem->scaling < 1e30f;
-    c.base = ranged && takes_factor && problem->softcap == 0 ? ATTN_SOFTMAX_BASE_2 : ATTN_SOFTMAX_BASE_E;
+    c.rules = attn_softmax_rules(problem, ranged, result->score_stage);
     c.ranged = ranged && !plan->visit_all;
     return c;
 }
@@ -253,20 +251,14 @@ static void score(const struct context *c, const struct tile *tile, const struct
     } else {
         struct attn_panels keys = {c->keys + strip->begin * dim, ATTN_PANEL, dim * ATTN_PANEL};
         attn_tile_kernels[ATTN_FLOAT32].multiply(scores, ATTN_TILE_KEYS, NULL, queries, stride, strip->count, keys,
-                                                 (count + ATTN_PANEL - 1) / ATTN_PANEL, dim, SCORE_BLOCK);
+                                                 (count + ATTN_PANEL - 1) / ATTN_PANEL, dim, SCORE_BLOCK, SCORE_BLOCK);
     }
 }
 
 /* Scores turned into what multiplies the values; rescale receives the factors of the rows' accumulators. */
 static void apply_softmax(const struct context *c, const struct tile *tile, struct strip *strip, float *rescale) {
     const struct attn_problem *problem = c->problem;
-    const struct attn_softmax_tile shared = {.begin = strip->begin,
-                                             .end = strip->end,
-                                             .base = c->base,
-                                             .scaling = problem->scaling,
-                                             .softcap = problem->softcap,
-                                             .max_over = problem->row_max_over,
-                                             .stage = c->result->score_stage};
+    const struct attn_softmax_tile columns = {strip->begin, strip->end, c->rules};
     float stage[STRIP][ATTN_TILE_KEYS], dropout[STRIP][ATTN_TILE_KEYS];
     if (attn_dropout_acts(&problem->dropout)) {
         for (size_t r = 0; r < strip->count; r++) {
@@ -278,7 +270,7 @@ static void apply_softmax(const struct context *c, const struct tile *tile, stru
     if (c->result->scores) {
         for (size_t r = 0; r < strip->count; r++) strip->rows[r].scores = stage[r];
     }
-    attn_softmax_advance(&c->softmax[strip->first / ATTN_SOFTMAX_ROWS], c->scores, &shared, strip->rows, strip->count,
+    attn_softmax_advance(&c->softmax[strip->first / ATTN_SOFTMAX_ROWS], c->scores, &columns, strip->rows, strip->count,
                          rescale);
     for (size_t r = 0; c->result->scores && r < strip->count; r++) {
         float *window = window_row(c, c->result->scores, strip->first + r);
@@ -286,29 +278,35 @@ static void apply_softmax(const struct context *c, const struct tile *tile, stru
     }
 }
 
-/* accumulators = rescale * accumulators + exponentials * values, for columns [begin, end) of the strip. Values that are
- * not finite touch only the rows that keep them. */
-static void accumulate(const struct context *c, struct tile *tile, const struct strip *strip, size_t begin, size_t end,
-                       const float *rescale) {
-    size_t panels = c->wide / ATTN_PANEL, depth = end - begin;
-    float *accumulators = c->accumulators + strip->first * c->wide;
-    const float *scores = c->scores + begin;
+/* One row of `accumulate`, of which only the values that it keeps are touched. */
+static void accumulate_kept(const struct context *c, const struct tile *tile, const struct strip *strip, size_t r,
+                            float rescale) {
     const struct attn_tile_kernels *kernels = tile->value_kernels;
-    struct attn_panels values = kernels->below(tile->values, begin);
+    float *accumulators = c->accumulators + (strip->first + r) * c->wide;
+    uint8_t keep[ATTN_TILE_KEYS];
+    for (size_t j = strip->begin; j < strip->end; j++) keep[j] = (uint8_t)attn_mask_keeps(&strip->rows[r], j);
+    for (size_t j = strip->begin, next; j < strip->end; j = next, rescale = 1) {
+        next = smaller(j + VALUE_BLOCK - j % VALUE_BLOCK, strip->end);
+        kernels->multiply_kept(accumulators, rescale, c->scores + r * ATTN_TILE_KEYS + j, keep + j,
+                               kernels->below(tile->values, j), c->wide / ATTN_PANEL, next - j);
+    }
+}
+
+/* accumulators = rescale * accumulators + exponentials * values, summed in blocks of the tile's own grid, whatever the
+ * strip sees of it. Values that are not finite touch only the rows that keep them. */
+static void accumulate(const struct context *c, struct tile *tile, const struct strip *strip, const float *rescale) {
+    const struct attn_tile_kernels *kernels = tile->value_kernels;
+    size_t panels = c->wide / ATTN_PANEL, begin = strip->begin;
     if (!strip->full && tile->finite == UNKNOWN) {
         tile->finite = kernels->is_finite(tile->values, panels, tile->count) ? YES : NO;
     }
     if (strip->full || tile->finite == YES) {
-        kernels->multiply(accumulators, c->wide, rescale, scores, ATTN_TILE_KEYS, strip->count, values, panels, depth,
-                          depth);
+        kernels->multiply(c->accumulators + strip->first * c->wide, c->wide, rescale, c->scores + begin, ATTN_TILE_KEYS,
+                          strip->count, kernels->below(tile->values, begin), panels, strip->end - begin,
+                          VALUE_BLOCK - begin % VALUE_BLOCK, VALUE_BLOCK);
         return;
     }
-    for (size_t r = 0; r < strip->count; r++) {
-        uint8_t keep[ATTN_TILE_KEYS];
-        for (size_t j = 0; j < depth; j++) keep[j] = (uint8_t)attn_mask_keeps(&strip->rows[r], begin + j);
-        kernels->multiply_kept(accumulators + r * c->wide, rescale[r], scores + r * ATTN_TILE_KEYS, keep, values,
-                               panels, depth);
-    }
+    for (size_t r = 0; r < strip->count; r++) accumulate_kept(c, tile, strip, r, rescale[r]);
 }
 
 /* One strip of rows against one tile of keys; returns what it cost, in row-tiles. */
@@ -317,7 +315,6 @@ static size_t run_strip(const struct context *c, struct tile *tile, size_t first
     strip.first = first, strip.count = smaller(STRIP, c->rows - first);
     describe(c, tile, &strip);
     if (strip.begin < strip.end) {
-        const float once[STRIP] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
         float rescale[STRIP];
         if (!tile->placed) {
             place_keys(c, tile);
@@ -326,11 +323,7 @@ static size_t run_strip(const struct context *c, struct tile *tile, size_t first
         }
         score(c, tile, &strip);
         apply_softmax(c, tile, &strip, rescale);
-        /* in blocks of the tile's own grid, whatever the strip sees of it */
-        for (size_t j = strip.begin, next; j < strip.end; j = next) {
-            next = smaller((j / VALUE_BLOCK + 1) * VALUE_BLOCK, strip.end);
-            accumulate(c, tile, &strip, j, next, j == strip.begin ? rescale : once);
-        }
+        accumulate(c, tile, &strip, rescale);
     }
     for (size_t r = 0; c->result->weights && r < strip.count; r++) {
         float *window = window_row(c, c->result->weights, first + r);
@@ -363,7 +356,7 @@ static void close_weights(const struct context *c, size_t r, const struct attn_s
         size_t tile = j / ATTN_TILE_KEYS;
         float tile_max = c->tile_max[r * c->plan->tile_count + tile];
         struct attn_softmax_result closed = *row;
-        if (tile_max != max) closed.scale *= attn_softmax_power(tile_max - max, c->base);
+        if (tile_max != max) closed.scale *= attn_softmax_shrink(&c->rules, tile_max, max);
         next = smaller((tile + 1) * ATTN_TILE_KEYS, end);
         attn_softmax_normalize(window + (j - begin), window + (j - begin), next - j, &closed);
     }
@@ -379,10 +372,10 @@ static void close_row(const struct context *c, size_t r) {
     size_t value_dim = problem->value_dim;
     size_t row = (place->batch * problem->heads + place->head) * problem->q_len + place->query;
     float denominator = problem->dropout.placement == ATTN_DROPOUT_BEFORE_NORMALIZATION ? state.dropped_sum : state.sum;
-    float max = attn_softmax_max(state.max, c->base);
+    float max = attn_softmax_max(&c->rules, state.max);
     struct attn_softmax_result closed = attn_softmax_finish(
         max, denominator, problem->sinks ? &problem->sinks[place->head] : NULL, problem->empty_rows);
-    if (result->log_sum_exp) result->log_sum_exp[row] = attn_softmax_log_sum(state.max, state.sum, c->base);
+    if (result->log_sum_exp) result->log_sum_exp[row] = attn_softmax_log_sum(&c->rules, state.max, state.sum);
     if (result->row_max) result->row_max[row] = max;
     if (result->denominator) result->denominator[row] = denominator;
     if (result->numerator) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * softmax.c - see softmax.h. Two passes over each row of a tile, scores to logits and their maximum, then logits to
- * exponentials and their sums; between and after them, the four rows' state in vectors of four.
+ * softmax.c - see softmax.h. Over each row of a tile: scores to logits and their maximum, one pass for each thing that
+ * changes them; then logits to exponentials and their sums. Between and after them, the four rows' state in vectors.
  */
 #include "softmax.h"
 
@@ -95,7 +95,8 @@ static void copy(float *destination, const float *source, const struct attn_soft
 
 static void cap(float *scores, const struct attn_softmax_tile *tile, const struct vec_exp_constants *constants) {
     const struct vec_tanh_constants tanh_constants = vec_tanh_constants();
-    const vec softcap = vec_constant(tile->softcap), inverse = vec_constant(1 / tile->softcap);
+    float finite = 1 / tile->rules.softcap < 0x1p127f ? 1 / tile->rules.softcap : 0x1p127f; /* of a subnormal cap */
+    const vec softcap = vec_constant(tile->rules.softcap), inverse = vec_constant(finite);
     for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
         vec s = vec_mul(vec_load(scores + j), inverse);
         vec_store(scores + j, vec_mul(vec_tanh(s, &tanh_constants, constants), softcap));
@@ -103,16 +104,17 @@ static void cap(float *scores, const struct attn_softmax_tile *tile, const struc
 }
 
 /* scores = factor * scores + bias; `lost` receives what rounding took from the sums (Knuth's two-sum). A bias that
- * swamps the scores, as finfo.min does, keeps the meaning that float32 gives it, all logits equal: hence the limit. */
+ * swamps the scores, as finfo.min does, keeps the meaning that float32 gives it, all logits equal: nothing is kept of
+ * sums beyond the limit. */
 static void add_bias(float *scores, float *lost, const struct attn_softmax_tile *tile, const float *bias,
                      float factor) {
-    const vec out = vec_constant(MINUS_INFINITY), limit = vec_constant(0x1p-6f), zero = vec_splat(0);
+    const vec out = vec_constant(MINUS_INFINITY), limit = vec_constant(0x1p18f), zero = vec_splat(0);
     const vec scaling = vec_constant(factor);
     for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
         vec s = vec_mul(vec_load(scores + j), scaling), b = vec_load(bias + j), sum = vec_add(s, b);
         vec b_part = vec_sub(sum, s), s_part = vec_sub(sum, b_part);
         vec rest = vec_add(vec_sub(s, s_part), vec_sub(b, b_part));
-        vec_store(lost + j, vec_select(vec_less(vec_abs(rest), limit), rest, zero));
+        vec_store(lost + j, vec_select(vec_less(vec_abs(sum), limit), rest, zero));
         vec_store(scores + j, vec_select(vec_equal(b, out), out, sum));
     }
 }
@@ -139,11 +141,11 @@ static struct extremes weigh(float *scores, const struct attn_softmax_tile *tile
 
 /* Whether a row's logits are its dot products times a positive factor, but for what is out. */
 static int is_plain(const struct attn_softmax_row *row, const struct attn_softmax_tile *tile) {
-    return !row->bias && !row->weight && tile->softcap == 0 && tile->scaling > 0;
+    return !row->bias && !row->weight && tile->rules.softcap == 0 && tile->rules.scaling > 0;
 }
 
 static void scale(float *destination, const float *source, const struct attn_softmax_tile *tile) {
-    const vec scaling = vec_constant(tile->scaling);
+    const vec scaling = vec_constant(tile->rules.scaling);
     for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
         vec_store(destination + j, vec_mul(vec_load(source + j), scaling));
     }
@@ -154,42 +156,46 @@ static struct extremes plain_dots(float *scores, const struct attn_softmax_tile 
                                   const struct attn_softmax_row *row) {
     if (row->scores) scale(row->scores, scores, tile);
     if (row->keep) keep_only(scores, tile, row->keep);
-    if (row->keep && row->scores && tile->stage == ATTN_SCORES_BIASED) keep_only(row->scores, tile, row->keep);
+    if (row->keep && row->scores && tile->rules.stage == ATTN_SCORES_BIASED) keep_only(row->scores, tile, row->keep);
     return restrict_to(scores, tile, row);
 }
 
 /* Dot products of any other row to logits, in place. */
 static struct extremes logits(float *scores, float *lost, const struct attn_softmax_tile *tile,
                               const struct attn_softmax_row *row, const struct vec_exp_constants *constants) {
-    int is_scaled = !row->bias || row->scores || tile->softcap != 0; /* before there is a bias to add */
+    int is_scaled = !row->bias || row->scores || tile->rules.softcap != 0; /* before there is a bias to add */
     if (is_scaled) scale(scores, scores, tile);
-    if (row->scores && tile->stage == ATTN_SCORES_RAW) copy(row->scores, scores, tile);
-    if (tile->softcap != 0) cap(scores, tile, constants);
-    if (row->scores && tile->stage == ATTN_SCORES_SOFTCAPPED) copy(row->scores, scores, tile);
-    if (row->bias) add_bias(scores, lost, tile, row->bias, is_scaled ? 1 : tile->scaling);
+    if (row->scores && tile->rules.stage == ATTN_SCORES_RAW) copy(row->scores, scores, tile);
+    if (tile->rules.softcap != 0) cap(scores, tile, constants);
+    if (row->scores && tile->rules.stage == ATTN_SCORES_SOFTCAPPED) copy(row->scores, scores, tile);
+    if (row->bias) add_bias(scores, lost, tile, row->bias, is_scaled ? 1 : tile->rules.scaling);
     if (row->keep) keep_only(scores, tile, row->keep);
-    if (row->scores && tile->stage == ATTN_SCORES_BIASED) copy(row->scores, scores, tile);
+    if (row->scores && tile->rules.stage == ATTN_SCORES_BIASED) copy(row->scores, scores, tile);
     struct extremes allowed = restrict_to(scores, tile, row);
     if (!row->weight) return allowed;
     struct extremes kept = weigh(scores, tile, row);
-    if (tile->max_over == ATTN_ROW_MAX_ALLOWED) kept.max = allowed.max;
+    if (tile->rules.max_over == ATTN_ROW_MAX_ALLOWED) kept.max = allowed.max;
     return kept;
 }
 
-/* How a row's logits, or dot products and a factor, become exponentials: with the constants of e^x, or with those of
- * 2^x where `two` is not NULL. */
+/* How a row's logits, or dot products, become exponentials: with the constants of e^x, or with those of 2^x where `two`
+ * is not NULL. */
 struct powers {
     const struct vec_exp_constants *e;
     const struct vec_exp2_constants *two;
     const float *lost; /* what the logits lack, or NULL */
-    vec factor, shift; /* exponents are logits * factor - shift */
+    vec factor, shift; /* exponents are (score - shift) * factor to base 2, else score * factor - shift */
 };
+
+static inline vec exponent(vec score, vec factor, vec shift, int to_base_2) {
+    return to_base_2 ? vec_mul(vec_sub(score, shift), factor) : vec_sub(vec_mul(score, factor), shift);
+}
 
 /* Exponentials of vectors [begin, end), in place; adds to the sums of the four lanes. */
 static inline vec raise(float *scores, size_t begin, size_t end, const struct powers *powers, int are_normal, vec sum) {
     const struct powers p = *powers;
     for (size_t j = begin; j < end; j += 4) {
-        vec x = vec_sub(vec_mul(vec_load(scores + j), p.factor), p.shift), power;
+        vec x = exponent(vec_load(scores + j), p.factor, p.shift, p.two != NULL), power;
         if (p.lost) x = vec_add(x, vec_load(p.lost + j));
         if (are_normal) {
             power = p.two ? vec_exp2_normal(x, p.two) : vec_exp_normal(x, p.e);
@@ -242,7 +248,7 @@ static inline void advance_four(struct attn_softmax *state, float *scores, const
                                 const struct vec_exp_constants *e, const struct vec_exp2_constants *two) {
     const vec none = vec_splat(MINUS_INFINITY), zeros = vec_splat(0), one = vec_splat(1);
     float lost[ATTN_SOFTMAX_ROWS][ATTN_TILE_KEYS];
-    const float factor = two ? tile->scaling * LOG2_E : tile->scaling;
+    const vec factor = vec_splat(tile->rules.factor);
     vec maxima[ATTN_SOFTMAX_ROWS], minima[ATTN_SOFTMAX_ROWS], sums[ATTN_SOFTMAX_ROWS], dropped_sums[ATTN_SOFTMAX_ROWS];
 
     for (size_t r = 0; r < ATTN_SOFTMAX_ROWS; r++) {
@@ -251,7 +257,7 @@ static inline void advance_four(struct attn_softmax *state, float *scores, const
         struct extremes of = {none, zeros};
         if (r < count && is_plain(row, tile)) {
             of = plain_dots(row_scores, tile, row);
-            of.max = vec_mul(of.max, vec_splat(factor)), of.min = vec_mul(of.min, vec_splat(factor));
+            if (!two) of.max = vec_mul(of.max, factor), of.min = vec_mul(of.min, factor);
         } else if (r < count) {
             of = logits(row_scores, lost[r], tile, row, e);
         }
@@ -262,13 +268,15 @@ static inline void advance_four(struct attn_softmax *state, float *scores, const
     vec tile_min = vec_min(vec_min(minima[0], minima[2]), vec_min(minima[1], minima[3]));
     /* a maximum of -0 becomes +0, whichever of them came first */
     vec old_max = vec_load(state->max), new_max = vec_add(vec_max(old_max, tile_max), zeros);
-    vec change = vec_sub(old_max, new_max), shrink = two ? vec_exp2(change, two) : vec_exp(change, e);
+    vec change = exponent(old_max, two ? factor : one, new_max, two != NULL);
+    vec shrink = two ? vec_exp2(change, two) : vec_exp(change, e);
     shrink = vec_select(vec_equal(old_max, new_max), one, shrink);
     /* a row without a key yet has no maximum to subtract */
     float shift[ATTN_SOFTMAX_ROWS];
     vec shifts = vec_select(vec_equal(new_max, none), zeros, new_max);
     vec_store(shift, shifts);
-    int are_normal = vec_all(vec_less(two ? two->power.normal : e->power.normal, vec_sub(tile_min, shifts)));
+    vec least = exponent(tile_min, two ? factor : one, shifts, two != NULL);
+    int are_normal = vec_all(vec_less(two ? two->power.normal : e->power.normal, least));
 
     for (size_t r = 0; r < ATTN_SOFTMAX_ROWS; r++) {
         const struct attn_softmax_row *row = &rows[r];
@@ -279,7 +287,7 @@ static inline void advance_four(struct attn_softmax *state, float *scores, const
             .e = e,
             .two = two,
             .lost = row->bias ? lost[r] : NULL,
-            .factor = is_plain(row, tile) ? vec_splat(factor) : one,
+            .factor = is_plain(row, tile) ? factor : one,
             .shift = vec_splat(shift[r]),
         };
         sums[r] = exponentials(row_scores, &powers, are_normal, tile, row);
@@ -294,7 +302,7 @@ static inline void advance_four(struct attn_softmax *state, float *scores, const
 
 void attn_softmax_advance(struct attn_softmax *states, float *scores, const struct attn_softmax_tile *tile,
                           const struct attn_softmax_row *rows, size_t count, float *rescale) {
-    if (tile->base == ATTN_SOFTMAX_BASE_2) {
+    if (tile->rules.to_base_2) {
         const struct vec_exp2_constants two = vec_exp2_constants();
         for (size_t r = 0; r < count; r += ATTN_SOFTMAX_ROWS) {
             advance_four(states++, scores + r * ATTN_TILE_KEYS, tile, rows + r, count - r, rescale + r, NULL, &two);
@@ -307,17 +315,33 @@ void attn_softmax_advance(struct attn_softmax *states, float *scores, const stru
     }
 }
 
-float attn_softmax_log_sum(float max, float sum, enum attn_softmax_base base) {
+struct attn_softmax_rules attn_softmax_rules(const struct attn_problem *problem, int ranged,
+                                             enum attn_score_stage stage) {
+    struct attn_softmax_rules rules = {
+        .factor = problem->scaling,
+        .scaling = problem->scaling,
+        .softcap = problem->softcap,
+        .max_over = problem->row_max_over,
+        .stage = stage,
+    };
+    /* the scaling, with log2 e in it, must neither overflow nor lose bits */
+    int takes_factor = problem->scaling > 1e-30f && problem->scaling < 1e30f;
+    rules.to_base_2 = ranged && takes_factor && problem->softcap == 0;
+    if (rules.to_base_2) rules.factor *= LOG2_E;
+    return rules;
+}
+
+float attn_softmax_max(const struct attn_softmax_rules *rules, float max) {
+    return rules->to_base_2 ? max * rules->scaling : max;
+}
+
+float attn_softmax_log_sum(const struct attn_softmax_rules *rules, float max, float sum) {
     if (sum == 0) return MINUS_INFINITY;
-    return (float)((base == ATTN_SOFTMAX_BASE_2 ? max * LN_2 : max) + log_double(sum));
+    return (float)((rules->to_base_2 ? (double)max * rules->scaling : max) + log_double(sum));
 }
 
-float attn_softmax_max(float max, enum attn_softmax_base base) {
-    return base == ATTN_SOFTMAX_BASE_2 ? (float)(max * LN_2) : max;
-}
-
-float attn_softmax_power(float x, enum attn_softmax_base base) {
-    return base == ATTN_SOFTMAX_BASE_2 ? attn_exp2(x) : attn_exp(x);
+float attn_softmax_shrink(const struct attn_softmax_rules *rules, float max, float later_max) {
+    return rules->to_base_2 ? attn_exp2((max - later_max) * rules->factor) : attn_exp(max - later_max);
 }
 
 struct attn_softmax_result attn_softmax_finish(float max, float denominator, const float *sink,

@@ -10,13 +10,23 @@
 
 #define ATTN_SOFTMAX_ROWS 4
 
-/* What the exponentials of a problem are powers of. Where logits are just dot products times a positive factor, the
- * factor takes in log2 e: 2^x costs less. */
-enum attn_softmax_base { ATTN_SOFTMAX_BASE_E, ATTN_SOFTMAX_BASE_2 };
+/* How scores become exponentials: the same for all rows of a problem. */
+struct attn_softmax_rules {
+    /* Where logits are just dot products times a positive scaling, the exponentials are powers of 2 of dot products,
+     * which cost less, times `factor`; otherwise powers of e, and `factor` is the scaling. */
+    int to_base_2;
+    float factor, scaling, softcap; /* softcap 0 = off */
+    enum attn_row_max max_over;     /* keys of weight 0 count for the maximum (ALLOWED) or not (KEPT) */
+    enum attn_score_stage stage;
+};
+
+/* ranged: no mask but ranges of keys. */
+struct attn_softmax_rules attn_softmax_rules(const struct attn_problem *problem, int ranged,
+                                             enum attn_score_stage stage);
 
 /* State of four rows over the tiles seen so far. */
 struct attn_softmax {
-    float max[ATTN_SOFTMAX_ROWS];         /* what exponents are relative to, of the base; -infinity: no key yet */
+    float max[ATTN_SOFTMAX_ROWS];         /* largest logit, or to base 2 dot product; -infinity: no key yet */
     float sum[ATTN_SOFTMAX_ROWS];         /* of e * w */
     float dropped_sum[ATTN_SOFTMAX_ROWS]; /* of e * w * dropout factor; = sum without dropout */
 };
@@ -34,11 +44,8 @@ struct attn_softmax_row {
 
 /* What all rows of a tile share. */
 struct attn_softmax_tile {
-    size_t begin, end;           /* the columns computed, begin a multiple of 4; all others are left alone */
-    enum attn_softmax_base base; /* 2: scaling > 0, no softcap, and no row has bias or weights */
-    float scaling, softcap;      /* softcap 0 = off */
-    enum attn_row_max max_over;  /* keys of weight 0 count for the maximum (ALLOWED) or not (KEPT) */
-    enum attn_score_stage stage;
+    size_t begin, end; /* the columns computed, begin a multiple of 4; all others are left alone */
+    struct attn_softmax_rules rules;
 };
 
 /* The result of a row: attention = numerator * scale / denominator. */
@@ -60,14 +67,14 @@ void attn_softmax_advance(struct attn_softmax *states, float *scores, const stru
 struct attn_softmax_result attn_softmax_finish(float max, float denominator, const float *sink,
                                                enum attn_empty_rows empty_rows);
 
-/* Of a state's maximum and sum: the logarithm of the row's sum of exponentials, -infinity where nothing was kept. */
-float attn_softmax_log_sum(float max, float sum, enum attn_softmax_base base);
-
 /* The largest logit of a row, of its state's maximum. */
-float attn_softmax_max(float max, enum attn_softmax_base base);
+float attn_softmax_max(const struct attn_softmax_rules *rules, float max);
 
-/* base^x, x <= 0. */
-float attn_softmax_power(float x, enum attn_softmax_base base);
+/* Of a state's maximum and sum: the logarithm of the row's sum of exponentials, -infinity where nothing was kept. */
+float attn_softmax_log_sum(const struct attn_softmax_rules *rules, float max, float sum);
+
+/* What exponentials relative to one maximum are multiplied with to be relative to a later one. */
+float attn_softmax_shrink(const struct attn_softmax_rules *rules, float max, float later_max);
 
 /* attention[i] = numerator[i] * scale / denominator, or the fill of an empty row. May be in place. */
 void attn_softmax_normalize(float *attention, const float *numerator, size_t count,

@@ -21,10 +21,10 @@ struct attn_panels {
 /* The kernels for one element type of B; A and C are float32. Strides in elements. */
 struct attn_tile_kernels {
     /* C [rows, panels * 8] = A [rows, depth] * B, or where rescale is not NULL C = rescale[row] * C + A * B. Each
-     * element is a sum of sums of `block` products in ascending order: blocks lose less than one long sum. An
-     * element's bits do not depend on rows and panels. */
+     * element is a sum of sums of `first_block`, then of `block` products each, in ascending order: blocks lose less
+     * than one long sum. An element's bits do not depend on rows and panels. */
     void (*multiply)(float *c, size_t c_stride, const float *rescale, const float *a, size_t a_stride, size_t rows,
-                     struct attn_panels b, size_t panels, size_t depth, size_t block);
+                     struct attn_panels b, size_t panels, size_t depth, size_t first_block, size_t block);
 
     /* One row of C = rescale * C + A * B over the rows k of B with keep[k] alone: what is not kept is never multiplied,
      * not even by 0. Same bits as multiply in one block, where the rest is finite. */
@@ -48,7 +48,7 @@ struct attn_tile_kernels {
 
 #define ATTN_DECLARE_KERNELS(type)                                                                                     \
     void attn_tile_##type##_multiply(float *, size_t, const float *, const float *, size_t, size_t,                    \
-                                     struct attn_panels, size_t, size_t, size_t);                                      \
+                                     struct attn_panels, size_t, size_t, size_t, size_t);                              \
     void attn_tile_##type##_multiply_kept(float *, float, const float *, const uint8_t *, struct attn_panels, size_t,  \
                                           size_t);                                                                     \
     void attn_tile_##type##_dot(float *, size_t, const float *, size_t, size_t, const void *, size_t, size_t, size_t); \
@@ -57,10 +57,7 @@ struct attn_tile_kernels {
 ATTN_TILE_TYPES(ATTN_DECLARE_KERNELS)
 #undef ATTN_DECLARE_KERNELS
 
-#define ATTN_LIST_KERNELS(type)                                                                                        \
-    {attn_tile_##type##_multiply, attn_tile_##type##_multiply_kept, attn_tile_##type##_dot, attn_tile_##type##_below,  \
-     attn_tile_##type##_is_finite},
-static const struct attn_tile_kernels attn_tile_kernels[] = {ATTN_TILE_TYPES(ATTN_LIST_KERNELS)};
-#undef ATTN_LIST_KERNELS
+/* Of each dtype. */
+extern const struct attn_tile_kernels attn_tile_kernels[];
 
 #endif

@@ -15,7 +15,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("unroll")
-#define MAX_SUMS 12
+#define MAX_SUMS 6
 
 /* The sums of a register tile over terms [k, end). The loop stays rolled: unrolled, the engines load everything first,
  * and spill. */
@@ -36,64 +36,67 @@ INLINE void sum_tile(const size_t rows, const size_t wide, vec sums[MAX_SUMS][2]
     }
 }
 
-/* One register tile; `rows` and `wide`, its panels, are constants at each call, and the sums become registers. */
-INLINE void multiply_tile(const size_t rows, const size_t wide, float *c, size_t c_stride, const float *rescale,
-                          const float *a, size_t a_stride, struct attn_panels b, size_t depth, size_t block) {
-    size_t k = 0;
+static struct attn_panels panels_from(struct attn_panels b, size_t panel) {
+    b.data = (const ELEMENT *)b.data + panel * b.panel_stride;
+    return b;
+}
+
+/* Operands of multiply, from some row on; `first_block` is what the first block takes. */
+struct product {
+    float *c;
+    size_t c_stride;
+    const float *rescale, *a;
+    size_t a_stride;
+    struct attn_panels b;
+    size_t panels, depth, first_block, block;
+};
+
+/* One register tile from panel `panel` on; `rows` and `wide`, its panels, are constants at each call, and the sums
+ * become registers. */
+INLINE void multiply_tile(const size_t rows, const size_t wide, const struct product *of, size_t panel) {
+    const struct attn_panels b = panels_from(of->b, panel);
+    size_t k = 0, next = of->first_block;
     do {
-        size_t end = k + block < depth ? k + block : depth;
+        size_t end = next < of->depth ? next : of->depth;
         vec sums[MAX_SUMS][2];
-        sum_tile(rows, wide, sums, a, a_stride, b, k, end);
+        sum_tile(rows, wide, sums, of->a, of->a_stride, b, k, end);
         UNROLL for (size_t r = 0; r < rows; r++) {
             UNROLL for (size_t w = 0; w < wide; w++) {
-                float *entry = c + r * c_stride + w * ATTN_PANEL;
+                float *entry = of->c + r * of->c_stride + (panel + w) * ATTN_PANEL;
                 vec *sum = sums[r * wide + w];
                 if (k > 0) {
                     sum[0] = vec_add(vec_load(entry), sum[0]), sum[1] = vec_add(vec_load(entry + 4), sum[1]);
-                } else if (rescale) {
-                    vec factor = vec_splat(rescale[r]);
+                } else if (of->rescale) {
+                    vec factor = vec_splat(of->rescale[r]);
                     sum[0] = vec_add(vec_mul(vec_load(entry), factor), sum[0]);
                     sum[1] = vec_add(vec_mul(vec_load(entry + 4), factor), sum[1]);
                 }
                 vec_store(entry, sum[0]), vec_store(entry + 4, sum[1]);
             }
         }
-        k = end;
-    } while (k < depth);
+        k = end, next += of->block;
+    } while (k < of->depth);
 }
 
-static struct attn_panels panels_from(struct attn_panels b, size_t panel) {
-    b.data = (const ELEMENT *)b.data + panel * b.panel_stride;
-    return b;
-}
-
-/* Register tiles of one size over as many panels as they fill, single ones over the rest. */
-INLINE void multiply_rows(const size_t rows, const size_t wide, float *c, size_t c_stride, const float *rescale,
-                          const float *a, size_t a_stride, struct attn_panels b, size_t panels, size_t depth,
-                          size_t block) {
-    size_t p = 0;
-    for (; p + wide <= panels; p += wide) {
-        multiply_tile(rows, wide, c + p * ATTN_PANEL, c_stride, rescale, a, a_stride, panels_from(b, p), depth, block);
-    }
-    if (wide == 1) return;
-    for (; p < panels; p++) {
-        multiply_tile(rows, 1, c + p * ATTN_PANEL, c_stride, rescale, a, a_stride, panels_from(b, p), depth, block);
-    }
+/* Register tiles of one size over as many panels as they fill, single ones over the rest; returns their rows. */
+INLINE size_t multiply_rows(const size_t rows, const size_t wide, const struct product *of) {
+    size_t panel = 0;
+    for (; panel + wide <= of->panels; panel += wide) multiply_tile(rows, wide, of, panel);
+    for (; wide > 1 && panel < of->panels; panel++) multiply_tile(rows, 1, of, panel);
+    return rows;
 }
 
 void KERNEL(multiply)(float *c, size_t c_stride, const float *rescale, const float *a, size_t a_stride, size_t rows,
-                      struct attn_panels b, size_t panels, size_t depth, size_t block) {
-/* the sizes there are, rows x panels, largest first */
-#define TILE(ROWS, WIDE)                                                                                               \
-    if (rows >= (ROWS)) {                                                                                              \
-        multiply_rows(ROWS, WIDE, c, c_stride, rescale, a, a_stride, b, panels, depth, block);                         \
-        taken = (ROWS);                                                                                                \
-    } else
-    for (size_t taken = 0; rows; rows -= taken, a += taken * a_stride, c += taken * c_stride) {
-        TILE(MOST_ROWS, 1) TILE(4, 1) TILE(2, 2) TILE(1, 4) {}
-        if (rescale) rescale += taken;
+                      struct attn_panels b, size_t panels, size_t depth, size_t first_block, size_t block) {
+    struct product of = {c, c_stride, rescale, a, a_stride, b, panels, depth, first_block, block};
+    for (size_t taken; rows; rows -= taken) {
+        taken = rows >= MOST_ROWS ? multiply_rows(MOST_ROWS, 1, &of)
+                : rows >= 4       ? multiply_rows(4, 1, &of)
+                : rows >= 2       ? multiply_rows(2, 2, &of)
+                                  : multiply_rows(1, 4, &of);
+        of.a += taken * a_stride, of.c += taken * c_stride;
+        if (rescale) of.rescale += taken;
     }
-#undef TILE
 }
 
 void KERNEL(multiply_kept)(float *c, float rescale, const float *a, const uint8_t *keep, struct attn_panels b,

@@ -19,7 +19,7 @@
  *     vec_abs vec_copysign(magnitude, sign)
  *     vec_exponent(y, one)                          2^n for y = n + 1.5 * 2^23, n in -126 .. 127; one = 1.0
  *     vec_first(v)                                  lane 0
- *     vec_sum(v) vec_max_lane(v)                    (l0 + l2) + (l1 + l3), and likewise for the maximum
+ *     vec_sum(v)                                    (l0 + l2) + (l1 + l3)
  *     vec_sum_each(v)                               vec_sum of each of v[0] .. v[3]
  *     vec_transpose(v)                              4 x 4, in place
  *     vec_all(mask)                                 whether a lane mask is set in all lanes

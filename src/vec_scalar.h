@@ -83,10 +83,6 @@ static inline vec vec_at_least_u32(vec a, vec b) { VEC_LANES(r.bits[i] = a.bits[
 static inline float vec_first(vec v) { return v.lane[0]; }
 static inline float vec_sum(vec v) { return (v.lane[0] + v.lane[2]) + (v.lane[1] + v.lane[3]); }
 static inline vec vec_sum_each(const vec v[4]) { VEC_LANES(r.lane[i] = vec_sum(v[i])); }
-static inline float vec_max_lane(vec v) {
-    float a = v.lane[0] < v.lane[2] ? v.lane[2] : v.lane[0], b = v.lane[1] < v.lane[3] ? v.lane[3] : v.lane[1];
-    return a < b ? b : a;
-}
 static inline void vec_transpose(vec v[4]) {
     for (int i = 0; i < 4; i++) {
         for (int j = 0; j < i; j++) {

@@ -80,11 +80,6 @@ static inline vec vec_sum_each(const vec v[4]) {
     vec b = wasm_f32x4_add(wasm_i64x2_shuffle(v[2], v[3], 0, 2), wasm_i64x2_shuffle(v[2], v[3], 1, 3));
     return wasm_f32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
 }
-static inline float vec_max_lane(vec v) {
-    v = wasm_f32x4_pmax(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
-    v = wasm_f32x4_pmax(v, wasm_i32x4_shuffle(v, v, 1, 0, 3, 2));
-    return wasm_f32x4_extract_lane(v, 0);
-}
 static inline void vec_transpose(vec v[4]) {
     vec a = wasm_i32x4_shuffle(v[0], v[1], 0, 4, 1, 5), b = wasm_i32x4_shuffle(v[0], v[1], 2, 6, 3, 7);
     vec c = wasm_i32x4_shuffle(v[2], v[3], 0, 4, 1, 5), d = wasm_i32x4_shuffle(v[2], v[3], 2, 6, 3, 7);

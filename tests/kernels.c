@@ -132,14 +132,15 @@ struct operands {
     float alone[ROWS][COLUMNS]; /* the product, each element computed in float32 with no other row or panel */
 };
 
-static void multiply_alone(struct operands *o, int rescales, size_t depth, size_t block) {
-    const size_t blocks = (depth + block - 1) / block, terms = (depth < block ? depth : block) + blocks + 1;
+static void multiply_alone(struct operands *o, int rescales, size_t depth, size_t first_block, size_t block) {
+    const size_t longest = first_block > block ? first_block : block;
+    const size_t blocks = 1 + (depth + block - 1) / block, terms = (depth < longest ? depth : longest) + blocks + 1;
     for (size_t r = 0; r < ROWS; r++)
         for (size_t panel = 0; panel < COLUMNS; panel += ATTN_PANEL) {
             const struct attn_panels b = {&o->b[0][panel], COLUMNS, ATTN_PANEL};
             memcpy(&o->alone[r][panel], &o->c[r][panel], ATTN_PANEL * sizeof(float));
             attn_tile_f32_multiply(&o->alone[r][panel], COLUMNS, rescales ? &o->rescale[r] : NULL, o->a[r], DEPTH, 1, b,
-                                   1, depth, block);
+                                   1, depth, first_block, block);
         }
     unsigned wrong = 0;
     for (size_t r = 0; r < ROWS; r++)
@@ -152,11 +153,12 @@ static void multiply_alone(struct operands *o, int rescales, size_t depth, size_
             }
             wrong += !(fabs((double)o->alone[r][x] - sum) <= error_bound(terms, magnitudes));
         }
-    check(wrong == 0, "multiply, depth %zu in blocks of %zu: %u elements are off", depth, block, wrong);
+    check(wrong == 0, "multiply, depth %zu in blocks of %zu, %zu: %u elements are off", depth, first_block, block,
+          wrong);
 }
 
 static void test_multiply_size(const struct operands *o, int rescales, int packed, size_t rows, size_t panels,
-                               size_t depth, size_t block) {
+                               size_t depth, size_t first_block, size_t block) {
     const size_t columns = panels * ATTN_PANEL, a_stride = depth + rows % 4;
     float *a = rows_of(o->a[0], sizeof *a, DEPTH, rows, depth, a_stride);
     float *rescale = rows_of(o->rescale, sizeof *rescale, 0, 1, rows, rows);
@@ -164,24 +166,26 @@ static void test_multiply_size(const struct operands *o, int rescales, int packe
     struct guarded c = guarded(rows, columns);
     for (size_t r = 0; rescales && r < rows; r++) memcpy(c.data + r * c.stride, o->c[r], columns * sizeof(float));
     attn_tile_kernels[o->type].multiply(c.data, c.stride, rescales ? rescale : NULL, a, a_stride, rows, b, panels,
-                                        depth, block);
+                                        depth, first_block, block);
     const int same = has_rows(&c, o->alone[0], COLUMNS);
-    check(ends_guarded(c, columns) && same, "%s multiply: %zu rows, %zu panels%s, depth %zu in blocks of %zu%s: %s",
-          type_names[o->type], rows, panels, packed ? "" : " in place", depth, block, rescales ? ", rescaled" : "",
+    check(ends_guarded(c, columns) && same,
+          "%s multiply: %zu rows, %zu panels%s, depth %zu in blocks of %zu, %zu%s: %s", type_names[o->type], rows,
+          panels, packed ? "" : " in place", depth, first_block, block, rescales ? ", rescaled" : "",
           same ? "wrote outside" : "other bits than alone");
     free(a), free(rescale), free((void *)b.data);
 }
 
 static void test_multiply(struct operands *o) {
-    static const size_t blocks[] = {16, 64};
+    static const struct { size_t first, others; } blocks[] = {{16, 16}, {64, 64}, {8, 64}};
     for (size_t d = 0; d < COUNT(depths); d++)
         for (size_t block = 0; block < COUNT(blocks); block++)
             for (int rescales = 0; rescales < 2; rescales++) {
-                multiply_alone(o, rescales, depths[d], blocks[block]);
+                multiply_alone(o, rescales, depths[d], blocks[block].first, blocks[block].others);
                 for (size_t rows = 0; rows <= ROWS; rows++)
                     for (size_t panels = 0; panels <= PANELS; panels++)
                         for (int packed = 0; packed < 2; packed++)
-                            test_multiply_size(o, rescales, packed, rows, panels, depths[d], blocks[block]);
+                            test_multiply_size(o, rescales, packed, rows, panels, depths[d], blocks[block].first,
+                                               blocks[block].others);
             }
 }
 
@@ -214,7 +218,7 @@ static void test_multiply_kept_size(const struct operands *o, size_t pattern, in
     struct guarded want = guarded(1, columns);
     memcpy(want.data, o->c[0], columns * sizeof(float));
     attn_tile_kernels[o->type].multiply(want.data, want.stride, &o->rescale[0], zeroed, depth, 1, b, panels, depth,
-                                        DEPTH);
+                                        DEPTH, DEPTH);
     for (int poisoned = 0; poisoned < 2; poisoned++) {
         for (size_t k = 0; poisoned && k < depth; k++) {
             if (keep[k]) continue;

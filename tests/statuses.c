@@ -273,7 +273,9 @@ static void test_bad_runs(struct fixture *f) {
     p->dim = 4;
     CHECK(untouched(f));
     CHECK(attn_run(&plan, p, &f->result, workspace, bytes, 0, 0) == ATTN_OK && untouched(f));
-    CHECK(attn_run(&plan, p, &f->result, workspace, bytes, 0, plan.jobs) == ATTN_OK && !untouched(f));
+    struct attn_plan misleading = plan; /* its jobs and workspace are right */
+    misleading.group_heads = misleading.block_queries = misleading.tile_count = misleading.scores_offset = SIZE_MAX / 8;
+    CHECK(attn_run(&misleading, p, &f->result, workspace, bytes, 0, plan.jobs) == ATTN_OK && !untouched(f));
     free(workspace);
 }
 

@@ -54,6 +54,7 @@ int main(int argc, char **argv) {
         test_statuses();
         test_kernels();
         test_slices();
+        test_extremes();
         test_grid(&arena);
     }
     test_random_problems(&arena, cases, first_seed);

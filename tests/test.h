@@ -17,6 +17,7 @@ void test_heap(void);
 void test_statuses(void);
 void test_kernels(void);
 void test_slices(void);
+void test_extremes(void);
 void test_grid(struct case_arena *arena);
 void test_random_problems(struct case_arena *arena, uint32_t cases, uint32_t first_seed);
 
