@@ -7,6 +7,7 @@
 
 #include "vec_math.h"
 
+#define INLINE static inline __attribute__((always_inline))
 #define MINUS_INFINITY (-__builtin_inff())
 #define LOG2_E 1.44269504f
 #define LN_2 0.6931471805599453
@@ -187,12 +188,12 @@ struct powers {
     vec factor, shift; /* exponents are (score - shift) * factor to base 2, else score * factor - shift */
 };
 
-static inline vec exponent(vec score, vec factor, vec shift, int to_base_2) {
+INLINE vec exponent(vec score, vec factor, vec shift, int to_base_2) {
     return to_base_2 ? vec_mul(vec_sub(score, shift), factor) : vec_sub(vec_mul(score, factor), shift);
 }
 
 /* Exponentials of vectors [begin, end), in place; adds to the sums of the four lanes. */
-static inline vec raise(float *scores, size_t begin, size_t end, const struct powers *powers, int are_normal, vec sum) {
+INLINE vec raise(float *scores, size_t begin, size_t end, const struct powers *powers, int are_normal, vec sum) {
     const struct powers p = *powers;
     for (size_t j = begin; j < end; j += 4) {
         vec x = exponent(vec_load(scores + j), p.factor, p.shift, p.two != NULL), power;
@@ -213,7 +214,7 @@ static void zero(float *scores, size_t begin, size_t end) {
 }
 
 /* Exponentials of a row, and zeros around them; returns the sums of the four lanes. */
-static inline vec exponentials(float *scores, const struct powers *powers, int are_normal,
+INLINE vec exponentials(float *scores, const struct powers *powers, int are_normal,
                                const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
     const struct span span = span_of(row, tile);
     zero(scores, tile->begin, span.first);
@@ -243,7 +244,7 @@ static vec multiply(float *exponentials, const float *factors, const struct attn
 }
 
 /* Up to four rows, with the constants of e^x, or with those of 2^x where `two` is not NULL. */
-static inline void advance_four(struct attn_softmax *state, float *scores, const struct attn_softmax_tile *tile,
+INLINE void advance_four(struct attn_softmax *state, float *scores, const struct attn_softmax_tile *tile,
                                 const struct attn_softmax_row *rows, size_t count, float *rescale,
                                 const struct vec_exp_constants *e, const struct vec_exp2_constants *two) {
     const vec none = vec_splat(MINUS_INFINITY), zeros = vec_splat(0), one = vec_splat(1);
