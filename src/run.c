@@ -27,6 +27,7 @@ struct context {
     struct attn_job job;
     size_t rows, wide;         /* rows of the job, all heads of a query side by side; value_dim in whole panels */
     size_t key_begin, key_end; /* outside them no row of the job has a key */
+    size_t all_begin, all_end; /* within them no row lacks one */
     const float *queries;      /* [rows, dim] */
     size_t query_stride;
     float *query_rows, *keys, *values, *accumulators, *scores, *scratch, *tile_max;
@@ -108,30 +109,33 @@ static struct row_state row_state(const struct context *c, size_t r) {
     return (struct row_state){state->max[i], state->sum[i], state->dropped_sum[i]};
 }
 
-/* Copies what queries must be copied and clears the rows' state. */
+/* Copies queries that must be copied, fetches others, and clears the rows' state. */
 static void open_rows(const struct context *c) {
     const struct attn_problem *problem = c->problem;
+    const struct attn_job *job = &c->job;
     size_t dim = problem->dim;
     int copies = needs_query_copy(c);
+    if (!copies) attn_source_fetch(&problem->queries, job->batch, job->head_begin, job->query_begin, c->rows, dim);
     for (size_t r = 0; r < c->rows; r++) {
-        size_t head = c->job.head_begin + r % c->plan->group_heads;
-        size_t query = c->job.query_begin + r / c->plan->group_heads;
+        size_t head = job->head_begin + r % c->plan->group_heads, query = job->query_begin + r / c->plan->group_heads;
         if (copies) {
-            const float *source = attn_source_row(&problem->queries, c->job.batch, head, query, dim, c->scratch);
+            const float *source = attn_source_row(&problem->queries, job->batch, head, query, dim, c->scratch);
             attn_copy_f32(c->query_rows + r * dim, source, dim);
         }
-        c->mask_rows[r] = attn_mask_row(problem, c->job.batch, head, query);
+        c->mask_rows[r] = attn_mask_row(problem, job->batch, head, query);
         if (r % ATTN_SOFTMAX_ROWS == 0) attn_softmax_init(&c->softmax[r / ATTN_SOFTMAX_ROWS]);
     }
     attn_clear_f32(c->accumulators, c->rows * c->wide);
 }
 
-/* The range of keys that some row may see. */
+/* The ranges of keys that some row and that every row may see. */
 static void find_keys(struct context *c) {
-    c->key_begin = c->problem->k_len;
+    c->key_begin = c->all_end = c->problem->k_len;
     for (size_t r = 0; r < c->rows; r++) {
         c->key_begin = smaller(c->key_begin, c->mask_rows[r].key_begin);
         c->key_end = larger(c->key_end, c->mask_rows[r].key_end);
+        c->all_begin = larger(c->all_begin, c->mask_rows[r].key_begin);
+        c->all_end = smaller(c->all_end, c->mask_rows[r].key_end);
     }
     /* skipped tiles still get their zeros where a matrix is asked for */
     if (c->result->weights || c->plan->visit_all) c->key_begin = 0, c->key_end = c->problem->k_len;
@@ -219,6 +223,11 @@ static void copy_window(const struct context *c, float *window, const struct til
 }
 
 static void describe(const struct context *c, const struct tile *tile, struct strip *strip) {
+    if (c->ranged && c->all_begin <= tile->key && tile->key + tile->count <= c->all_end) {
+        strip->begin = 0, strip->end = tile->count, strip->full = 1;
+        for (size_t r = 0; r < strip->count; r++) strip->rows[r] = (struct attn_softmax_row){.end = tile->count};
+        return;
+    }
     strip->begin = tile->count, strip->end = 0;
     size_t all_begin = 0, all_end = tile->count;
     for (size_t r = 0; r < strip->count; r++) {

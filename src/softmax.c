@@ -287,7 +287,7 @@ INLINE void advance_four(struct attn_softmax *state, float *scores, const struct
         const struct powers powers = {
             .e = e,
             .two = two,
-            .lost = row->bias ? lost[r] : NULL,
+            .lost = row->bias && !two ? lost[r] : NULL,
             .factor = is_plain(row, tile) ? factor : one,
             .shift = vec_splat(shift[r]),
         };
