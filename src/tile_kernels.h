@@ -24,6 +24,7 @@ INLINE void sum_tile(const size_t rows, const size_t wide, vec sums[MAX_SUMS][2]
     const ELEMENT *row = (const ELEMENT *)b.data + k * b.row_stride;
     UNROLL for (size_t i = 0; i < rows * wide; i++) sums[i][0] = sums[i][1] = vec_splat(0);
     for (; k < end; k++, row += b.row_stride) {
+        row = vec_base(row);
         UNROLL for (size_t w = 0; w < wide; w++) {
             const ELEMENT *entry = row + w * b.panel_stride;
             vec low = LOAD_FOUR(entry), high = LOAD_FOUR(entry + 4);

@@ -31,9 +31,11 @@
  *     vec_at_least_u32(a, b)                        lane mask of a >= b
  *
  * Engines place constants and instructions where the compiler put them, and the compiler takes registers for
- * plentiful. Two hints that change no value:
+ * plentiful. Hints that change no value:
  *     vec_constant(x)                               a splat that stays out of the loop it is used in
  *     vec_settle(&a, &b)                            both are computed here, before what follows
+ *     vec_base(p)                                   p, from which offsets are taken as they are written: constant ones
+ *                                                   cost no instruction, unless the compiler rewrites them
  * VEC_TILE_ROWS: rows of the largest register tile (rows x 8) that does not spill.
  */
 #ifndef ATTN_VEC_H

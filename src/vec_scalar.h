@@ -22,6 +22,7 @@ static inline void vec_store(float *p, vec v) {
 static inline vec vec_splat(float x) { VEC_LANES(r.lane[i] = x); }
 static inline vec vec_constant(float x) { return vec_splat(x); }
 static inline void vec_settle(vec *a, vec *b) { (void)a, (void)b; }
+static inline const void *vec_base(const void *p) { return p; }
 static inline vec vec_load_bfloat16(const uint16_t *p) { VEC_LANES(r.bits[i] = (uint32_t)p[i] << 16); }
 static inline vec vec_load_float16(const uint16_t *p) {
     vec r;

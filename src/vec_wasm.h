@@ -22,7 +22,11 @@ static inline vec vec_constant_bits(uint32_t bits) {
     __asm__("" : "+r"(v));
     return v;
 }
-static inline void vec_settle(vec *a, vec *b) { __asm__("" : "+r"(*a), "+r"(*b)); }
+static inline void vec_settle(vec *a, vec *b) { __asm__ volatile("" : "+r"(*a), "+r"(*b)); }
+static inline const void *vec_base(const void *p) {
+    __asm__("" : "+r"(p));
+    return p;
+}
 static inline vec vec_load_bfloat16(const uint16_t *p) {
     return wasm_i16x8_shuffle(wasm_i32x4_const_splat(0), wasm_v128_load64_zero(p), 0, 8, 1, 9, 2, 10, 3, 11);
 }
