@@ -13,9 +13,9 @@ export async function listVariants() {
 /**
  * An engine of its own for one case, so that its memory says what the case took.
  * @param {'base' | 'relaxed'} variant
- * @param {string[]} resident which of queries, keys, values and output stay in wasm memory
+ * @param {object} item of rows.js
  */
-export async function createOurs({ shape, options, tensors }, variant, resident = []) {
+export async function createOurs({ shape, options, tensors }, variant, { resident = [], inSlices = false }) {
   const attention = await createAttention({ variant });
   const inputs = { ...tensors };
   for (const [name, { data, dims, dtype }] of Object.entries(tensors)) {
@@ -30,7 +30,7 @@ export async function createOurs({ shape, options, tensors }, variant, resident 
   return {
     /** By how much calls have made the memory grow. */
     grownBytes: () => attention.info().memoryBytes - before,
-    run: () => attention.getMaskedAttentionOutput(call),
+    run: () => (inSlices ? attention.getMaskedAttentionOutputAsync(call) : attention.getMaskedAttentionOutput(call)),
     read: ({ output, weights }) => ({ output: output.data, layout: 'bhsd', weights: weights?.data }),
     /** What dropout keeps, for the reference. */
     dropoutMask: () => attention.getMaskedAttentionOutput({ ...call, returnDropoutMask: true }).dropoutMask,

@@ -8,6 +8,7 @@
  *     generated   options that problem.js makes up: additiveMask, booleanMask, alibi, sinks
  *     dtype       of keys and values, default float32
  *     resident    which tensors stay in wasm memory: queries, keys, values, output
+ *     inSlices    getMaskedAttentionOutputAsync instead
  *     rivals      names in suite.js
  *     relativeTo  { time: case } or { rate: cases } of the row: by whose time, or mean GFLOPS, its own is divided
  */
@@ -162,6 +163,22 @@ export const ROWS = [
         shape: square(128, { batch: 8, heads: 12, dim: 64 }),
         options: { keyLengths: Int32Array.of(128, 121, 117, 104, 96, 88, 77, 64) },
         rivals: [ATTENTION, MULTI_HEAD, PLAIN],
+      },
+    ],
+  },
+  {
+    id: 'W13',
+    title: 'in slices over whole',
+    cases: [
+      { name: 'prefill', shape: encoder },
+      { name: 'prefill in slices', shape: encoder, inSlices: true, relativeTo: { time: 'prefill' } },
+      { name: 'decode', shape: decode(65536), resident: keysAndValues },
+      {
+        name: 'decode in slices',
+        shape: decode(65536),
+        resident: keysAndValues,
+        inSlices: true,
+        relativeTo: { time: 'decode' },
       },
     ],
   },

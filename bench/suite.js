@@ -34,7 +34,7 @@ async function createContestants(item, problem, { variants, rivals }) {
     checkResult(`${item.name}, ${name}`, checked, contestant.read(result));
     contestants.push({ ...contestant, name, grownBytes });
   };
-  for (const variant of variants) await add(variant, await createOurs(problem, variant, item.resident));
+  for (const variant of variants) await add(variant, await createOurs(problem, variant, item));
   for (const name of item.rivals ?? []) {
     if (!rivals || rivals.includes(name)) await add(name, await RIVALS[name](problem, item.resident));
   }
