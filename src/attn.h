@@ -225,7 +225,7 @@ struct attn_plan {
     size_t block_count;     /* ceil(q_len / block_queries) */
     size_t block_rows;      /* group_heads * block_queries */
     size_t tile_count;      /* ceil(k_len / ATTN_TILE_KEYS) */
-    int in_place;           /* so few queries that keys and values are read where they stand, not packed */
+    int in_place;           /* so few and so long queries that keys and values are read where they stand, not packed */
     int visit_all;          /* every tile is computed: scores or the maximum over all keys were asked for */
     /* workspace offsets in bytes */
     size_t queries_offset, keys_offset, values_offset, accumulators_offset, scores_offset, scratch_offset;

@@ -47,14 +47,15 @@ struct attn_mask_row attn_mask_row(const struct attn_problem *problem, size_t ba
 static int describe_keep(struct attn_softmax_row *described, const struct attn_tensor *mask, size_t offset,
                          size_t count, uint8_t *buffer) {
     const uint8_t *source = (const uint8_t *)mask->data + offset;
-    uint8_t any = 0;
     described->keep = source;
     if (mask->column_stride != 1 || count % 4 != 0) {
         for (size_t j = 0; j < count; j++) buffer[j] = source[j * mask->column_stride];
         described->keep = buffer;
     }
-    for (size_t j = 0; j < count; j++) any |= described->keep[j];
-    return any != 0;
+    for (size_t j = 0; j < count; j++) {
+        if (described->keep[j]) return 1;
+    }
+    return 0;
 }
 
 /* Attention mask of the tile's columns, from `offset` of the mask on. */
@@ -70,8 +71,9 @@ static void copy_bias(float *bias, const struct attn_problem *problem, size_t of
     for (size_t j = 0; j < count; j++) bias[j] = bias[j] <= -1e38f ? MINUS_INFINITY : bias[j];
 }
 
-static void subtract_alibi(float *bias, const struct attn_problem *problem, const struct attn_mask_row *row, size_t key,
-                           size_t count) {
+/* bias -= slope * distance; with is_new there was none before. */
+static void subtract_alibi(float *bias, int is_new, const struct attn_problem *problem, const struct attn_mask_row *row,
+                           size_t key, size_t count) {
     const int64_t exact = 1 << 24; /* what float32 counts without a gap */
     const float slope = problem->alibi_slopes[row->head];
     int64_t distance = query_position(problem, row->batch, row->query) - problem->key_offset - (int64_t)key;
@@ -80,12 +82,14 @@ static void subtract_alibi(float *bias, const struct attn_problem *problem, cons
         const vec out = vec_constant(MINUS_INFINITY), step = vec_constant(4), slopes = vec_splat(slope);
         vec offset = vec_sub(vec_splat((float)distance), vec_load((const float[4]){0, 1, 2, 3}));
         for (; j + 4 <= count; j += 4, offset = vec_sub(offset, step)) {
-            vec before = vec_load(bias + j), after = vec_sub(before, vec_mul(slopes, vec_abs(offset)));
+            vec before = is_new ? vec_splat(0) : vec_load(bias + j),
+                after = vec_sub(before, vec_mul(slopes, vec_abs(offset)));
             vec_store(bias + j, vec_select(vec_equal(before, out), before, after));
         }
     }
     for (; j < count; j++) {
         int64_t offset = distance - (int64_t)j;
+        if (is_new) bias[j] = 0;
         if (bias[j] == MINUS_INFINITY) continue; /* out, even where the product overflows */
         bias[j] -= slope * (float)(offset < 0 ? -offset : offset);
     }
@@ -114,12 +118,8 @@ static int describe_bias(struct attn_softmax_row *described, const struct attn_p
         described->bias = (const float *)mask->data + offset;
     } else {
         described->bias = buffer;
-        if (adds) {
-            copy_bias(buffer, problem, offset, count);
-        } else {
-            attn_clear_f32(buffer, count);
-        }
-        if (problem->alibi_slopes) subtract_alibi(buffer, problem, row, key, count);
+        if (adds) copy_bias(buffer, problem, offset, count);
+        if (problem->alibi_slopes) subtract_alibi(buffer, !adds, problem, row, key, count);
     }
     return !adds || leaves_any(described->bias, count);
 }
