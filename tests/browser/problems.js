@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * @file problems.js - a few problems of every family, solved by the package: the same module runs in Node, in a page
- * and in a worker, and what it returns is compared.
+ * @file problems.js - a few problems of every family, solved by the package, half of them in slices: the same module
+ * runs in Node, in a page and in a worker, and what it returns is compared.
  */
 import { createAttention } from '../../js/index.js';
 import { Random, families } from '../random.js';
@@ -32,18 +32,21 @@ export async function solve(variant) {
   }
   const hashes = [];
   const dense = [];
-  Object.entries(families).forEach(([name, draw], family) => {
+  for (const [family, [name, draw]] of Object.entries(families).entries()) {
     for (let n = 0; n < perFamily; n++) {
-      const options = inputs(draw(new Random(fixedSeed, family, n)));
-      const { output, weights, logSumExp } = attention.getMaskedAttentionOutput({
-        ...options,
+      const options = {
+        ...inputs(draw(new Random(fixedSeed, family, n))),
         returnAttentionWeights: true,
         returnLogSumExp: true,
-      });
+      };
+      const inSlices = n % 2 === 1;
+      const { output, weights, logSumExp } = inSlices
+        ? await attention.getMaskedAttentionOutputAsync(options)
+        : attention.getMaskedAttentionOutput(options);
       hashes.push([output, weights, logSumExp].map((tensor) => hash(tensor.data)).join(' '));
       if (name === 'dense') dense.push(Array.from(output.data.subarray(0, 1000)));
     }
-  });
+  }
   const info = attention.info();
   attention.dispose();
   return { info, hashes, dense };
