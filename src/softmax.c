@@ -65,29 +65,26 @@ static inline struct span span_of(const struct attn_softmax_row *row, const stru
     return span;
 }
 
-/* The largest and smallest logits of four lanes; `min` leaves out the vectors that are partly outside. */
-struct extremes {
-    vec max, min;
-};
-
 static inline vec restrict_edge(float *scores, size_t j, const struct attn_softmax_row *row) {
     vec logit = take_out(vec_load(scores + j), j, row->begin, row->end);
     vec_store(scores + j, logit);
     return logit;
 }
 
-/* Writes -infinity over what is outside the row's columns in their first and last vector. */
-static struct extremes restrict_to(float *scores, const struct attn_softmax_tile *tile,
-                                   const struct attn_softmax_row *row) {
+/* Writes -infinity over what is outside the row's columns in their first and last vector. Returns the maxima of the
+ * four lanes; *least receives the minima, of the whole vectors alone. */
+static vec restrict_to(float *scores, vec *least, const struct attn_softmax_tile *tile,
+                       const struct attn_softmax_row *row) {
     const struct span span = span_of(row, tile);
-    struct extremes of = {vec_splat(MINUS_INFINITY), vec_splat(-MINUS_INFINITY)};
-    if (span.first < span.begin) of.max = restrict_edge(scores, span.first, row);
+    vec max = vec_splat(MINUS_INFINITY), min = vec_splat(-MINUS_INFINITY);
+    if (span.first < span.begin) max = restrict_edge(scores, span.first, row);
     for (size_t j = span.begin; j < span.end; j += 4) {
         vec logit = vec_load(scores + j);
-        of.max = vec_max(of.max, logit), of.min = vec_min(of.min, logit);
+        max = vec_max(max, logit), min = vec_min(min, logit);
     }
-    if (span.end < span.last) of.max = vec_max(of.max, restrict_edge(scores, span.end, row));
-    return of;
+    if (span.end < span.last) max = vec_max(max, restrict_edge(scores, span.end, row));
+    *least = min;
+    return max;
 }
 
 static void copy(float *destination, const float *source, const struct attn_softmax_tile *tile) {
@@ -127,8 +124,8 @@ static void keep_only(float *scores, const struct attn_softmax_tile *tile, const
     }
 }
 
-/* Takes out keys of weight 0. */
-static struct extremes weigh(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
+/* Takes out keys of weight 0; returns the maxima of the four lanes. */
+static vec weigh(float *scores, const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
     const vec out = vec_constant(MINUS_INFINITY), zeros = vec_splat(0);
     const struct span span = span_of(row, tile);
     vec max = out;
@@ -137,7 +134,7 @@ static struct extremes weigh(float *scores, const struct attn_softmax_tile *tile
         max = vec_max(max, s);
         vec_store(scores + j, s);
     }
-    return (struct extremes){max, out};
+    return max;
 }
 
 /* Whether a row's logits are its dot products times a positive factor, but for what is out. */
@@ -152,18 +149,18 @@ static void scale(float *destination, const float *source, const struct attn_sof
     }
 }
 
-/* Takes out of the dot products of a plain row what is out. */
-static struct extremes plain_dots(float *scores, const struct attn_softmax_tile *tile,
-                                  const struct attn_softmax_row *row) {
+/* Takes out of the dot products of a plain row what is out; returns as restrict_to does. */
+static vec plain_dots(float *scores, vec *least, const struct attn_softmax_tile *tile,
+                      const struct attn_softmax_row *row) {
     if (row->scores) scale(row->scores, scores, tile);
     if (row->keep) keep_only(scores, tile, row->keep);
     if (row->keep && row->scores && tile->rules.stage == ATTN_SCORES_BIASED) keep_only(row->scores, tile, row->keep);
-    return restrict_to(scores, tile, row);
+    return restrict_to(scores, least, tile, row);
 }
 
-/* Dot products of any other row to logits, in place. */
-static struct extremes logits(float *scores, float *lost, const struct attn_softmax_tile *tile,
-                              const struct attn_softmax_row *row, const struct vec_exp_constants *constants) {
+/* Dot products of any other row to logits, in place; returns as restrict_to does. */
+static vec logits(float *scores, float *lost, vec *least, const struct attn_softmax_tile *tile,
+                  const struct attn_softmax_row *row, const struct vec_exp_constants *constants) {
     int is_scaled = !row->bias || row->scores || tile->rules.softcap != 0; /* before there is a bias to add */
     if (is_scaled) scale(scores, scores, tile);
     if (row->scores && tile->rules.stage == ATTN_SCORES_RAW) copy(row->scores, scores, tile);
@@ -172,11 +169,11 @@ static struct extremes logits(float *scores, float *lost, const struct attn_soft
     if (row->bias) add_bias(scores, lost, tile, row->bias, is_scaled ? 1 : tile->rules.scaling);
     if (row->keep) keep_only(scores, tile, row->keep);
     if (row->scores && tile->rules.stage == ATTN_SCORES_BIASED) copy(row->scores, scores, tile);
-    struct extremes allowed = restrict_to(scores, tile, row);
+    vec allowed = restrict_to(scores, least, tile, row);
     if (!row->weight) return allowed;
-    struct extremes kept = weigh(scores, tile, row);
-    if (tile->rules.max_over == ATTN_ROW_MAX_ALLOWED) kept.max = allowed.max;
-    return kept;
+    vec kept = weigh(scores, tile, row);
+    *least = vec_splat(MINUS_INFINITY); /* as if some key were out */
+    return tile->rules.max_over == ATTN_ROW_MAX_ALLOWED ? allowed : kept;
 }
 
 /* How a row's logits, or dot products, become exponentials: with the constants of e^x, or with those of 2^x where `two`
@@ -184,8 +181,8 @@ static struct extremes logits(float *scores, float *lost, const struct attn_soft
 struct powers {
     const struct vec_exp_constants *e;
     const struct vec_exp2_constants *two;
-    const float *lost; /* what the logits lack, or NULL */
-    vec factor, shift; /* exponents are (score - shift) * factor to base 2, else score * factor - shift */
+    const float *lost;   /* what the logits lack, or NULL */
+    float factor, shift; /* exponents are (score - shift) * factor to base 2, else score * factor - shift */
 };
 
 INLINE vec exponent(vec score, vec factor, vec shift, int to_base_2) {
@@ -195,8 +192,9 @@ INLINE vec exponent(vec score, vec factor, vec shift, int to_base_2) {
 /* Exponentials of vectors [begin, end), in place; adds to the sums of the four lanes. */
 INLINE vec raise(float *scores, size_t begin, size_t end, const struct powers *powers, int are_normal, vec sum) {
     const struct powers p = *powers;
+    const vec factor = vec_splat(p.factor), shift = vec_splat(p.shift);
     for (size_t j = begin; j < end; j += 4) {
-        vec x = exponent(vec_load(scores + j), p.factor, p.shift, p.two != NULL), power;
+        vec x = exponent(vec_load(scores + j), factor, shift, p.two != NULL), power;
         if (p.lost) x = vec_add(x, vec_load(p.lost + j));
         if (are_normal) {
             power = p.two ? vec_exp2_normal(x, p.two) : vec_exp_normal(x, p.e);
@@ -215,7 +213,7 @@ static void zero(float *scores, size_t begin, size_t end) {
 
 /* Exponentials of a row, and zeros around them; returns the sums of the four lanes. */
 INLINE vec exponentials(float *scores, const struct powers *powers, int are_normal,
-                               const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
+                        const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
     const struct span span = span_of(row, tile);
     zero(scores, tile->begin, span.first);
     vec sum = raise(scores, span.first, span.begin, powers, 0, vec_splat(0));
@@ -245,38 +243,38 @@ static vec multiply(float *exponentials, const float *factors, const struct attn
 
 /* Up to four rows, with the constants of e^x, or with those of 2^x where `two` is not NULL. */
 INLINE void advance_four(struct attn_softmax *state, float *scores, const struct attn_softmax_tile *tile,
-                                const struct attn_softmax_row *rows, size_t count, float *rescale,
-                                const struct vec_exp_constants *e, const struct vec_exp2_constants *two) {
+                         const struct attn_softmax_row *rows, size_t count, float *rescale,
+                         const struct vec_exp_constants *e, const struct vec_exp2_constants *two) {
     const vec none = vec_splat(MINUS_INFINITY), zeros = vec_splat(0), one = vec_splat(1);
+    const vec factor = vec_splat(tile->rules.factor), max_factor = two ? factor : one;
     float lost[ATTN_SOFTMAX_ROWS][ATTN_TILE_KEYS];
-    const vec factor = vec_splat(tile->rules.factor);
     vec maxima[ATTN_SOFTMAX_ROWS], minima[ATTN_SOFTMAX_ROWS], sums[ATTN_SOFTMAX_ROWS], dropped_sums[ATTN_SOFTMAX_ROWS];
 
     for (size_t r = 0; r < ATTN_SOFTMAX_ROWS; r++) {
         const struct attn_softmax_row *row = &rows[r];
         float *row_scores = scores + r * ATTN_TILE_KEYS;
-        struct extremes of = {none, zeros};
-        if (r < count && is_plain(row, tile)) {
-            of = plain_dots(row_scores, tile, row);
-            if (!two) of.max = vec_mul(of.max, factor), of.min = vec_mul(of.min, factor);
-        } else if (r < count) {
-            of = logits(row_scores, lost[r], tile, row, e);
+        maxima[r] = none, minima[r] = zeros;
+        if (r >= count) continue;
+        if (is_plain(row, tile)) {
+            maxima[r] = plain_dots(row_scores, &minima[r], tile, row);
+            if (!two) maxima[r] = vec_mul(maxima[r], factor), minima[r] = vec_mul(minima[r], factor);
+        } else {
+            maxima[r] = logits(row_scores, lost[r], &minima[r], tile, row, e);
         }
-        maxima[r] = of.max, minima[r] = of.min;
     }
     vec_transpose(maxima), vec_transpose(minima);
     vec tile_max = vec_max(vec_max(maxima[0], maxima[2]), vec_max(maxima[1], maxima[3]));
     vec tile_min = vec_min(vec_min(minima[0], minima[2]), vec_min(minima[1], minima[3]));
     /* a maximum of -0 becomes +0, whichever of them came first */
     vec old_max = vec_load(state->max), new_max = vec_add(vec_max(old_max, tile_max), zeros);
-    vec change = exponent(old_max, two ? factor : one, new_max, two != NULL);
+    vec change = exponent(old_max, max_factor, new_max, two != NULL);
     vec shrink = two ? vec_exp2(change, two) : vec_exp(change, e);
     shrink = vec_select(vec_equal(old_max, new_max), one, shrink);
     /* a row without a key yet has no maximum to subtract */
     float shift[ATTN_SOFTMAX_ROWS];
     vec shifts = vec_select(vec_equal(new_max, none), zeros, new_max);
     vec_store(shift, shifts);
-    vec least = exponent(tile_min, two ? factor : one, shifts, two != NULL);
+    vec least = exponent(tile_min, max_factor, shifts, two != NULL);
     int are_normal = vec_all(vec_less(two ? two->power.normal : e->power.normal, least));
 
     for (size_t r = 0; r < ATTN_SOFTMAX_ROWS; r++) {
@@ -288,8 +286,8 @@ INLINE void advance_four(struct attn_softmax *state, float *scores, const struct
             .e = e,
             .two = two,
             .lost = row->bias && !two ? lost[r] : NULL,
-            .factor = is_plain(row, tile) ? factor : one,
-            .shift = vec_splat(shift[r]),
+            .factor = is_plain(row, tile) ? tile->rules.factor : 1,
+            .shift = shift[r],
         };
         sums[r] = exponentials(row_scores, &powers, are_normal, tile, row);
         if (row->weight) sums[r] = multiply(row_scores, row->weight, tile);
