@@ -33,6 +33,8 @@ static inline void multiply(float *c, const float *a, const float *b, size_t dep
         sums[row][1] = wasm_v128_load(c + COLUMNS * row + 4);
     }
     for (size_t k = 0; k < depth; k++, a += ROWS, b += COLUMNS) {
+        /* The compiler would rewrite the addresses; then each constant offset costs an instruction. */
+        __asm__("" : "+r"(a), "+r"(b));
         v128_t left = wasm_v128_load(b);
         v128_t right = wasm_v128_load(b + 4);
         UNROLLED
