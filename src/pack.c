@@ -8,19 +8,21 @@
 
 #define UNROLL _Pragma("unroll")
 
-void attn_pack_columns_f32(float *panel, const float *const rows[ATTN_PANEL], size_t depth) {
+void attn_pack_four_f32(float *packed, size_t step, const float *const rows[4], size_t depth) {
     size_t k = 0;
-    for (; k + 4 <= depth; k += 4, panel += 4 * ATTN_PANEL) {
-        UNROLL for (size_t half = 0; half < ATTN_PANEL; half += 4) {
-            vec v[4];
-            UNROLL for (size_t c = 0; c < 4; c++) v[c] = vec_load(rows[half + c] + k);
-            vec_transpose(v);
-            UNROLL for (size_t c = 0; c < 4; c++) vec_store(panel + c * ATTN_PANEL + half, v[c]);
-        }
+    for (; k + 4 <= depth; k += 4, packed += 4 * step) {
+        vec v[4];
+        UNROLL for (size_t c = 0; c < 4; c++) v[c] = vec_load(rows[c] + k);
+        vec_transpose(v);
+        UNROLL for (size_t c = 0; c < 4; c++) vec_store(packed + c * step, v[c]);
     }
-    for (; k < depth; k++, panel += ATTN_PANEL) {
-        for (size_t c = 0; c < ATTN_PANEL; c++) panel[c] = rows[c][k];
+    for (; k < depth; k++, packed += step) {
+        for (size_t c = 0; c < 4; c++) packed[c] = rows[c][k];
     }
+}
+
+void attn_pack_columns_f32(float *panel, const float *const rows[ATTN_PANEL], size_t depth) {
+    for (size_t c = 0; c < ATTN_PANEL; c += 4) attn_pack_four_f32(panel + c, ATTN_PANEL, rows + c, depth);
 }
 
 void attn_pack_row_f32(float *panels, size_t row_stride, size_t panel_stride, size_t row, const float *source,

@@ -7,6 +7,9 @@
 
 #include "tile.h"
 
+/* Four rows of `depth` floats transposed: row c's k-th at packed[k * step + c]. */
+void attn_pack_four_f32(float *packed, size_t step, const float *const rows[4], size_t depth);
+
 /* One packed panel of a transposed matrix: column c is rows[c], of `depth` floats. */
 void attn_pack_columns_f32(float *panel, const float *const rows[ATTN_PANEL], size_t depth);
 
