@@ -24,20 +24,21 @@ struct factors {
     size_t row_stride, step;
 };
 
-/* The sums of a register tile over the first `count` terms. The loop stays rolled: unrolled, the engines load everything
+/* The sums of a register tile over terms [k, end). The loop stays rolled: unrolled, the engines load everything
  * first, and spill. */
 INLINE void sum_tile(const size_t rows, const size_t wide, vec sums[MAX_SUMS][2], struct factors a,
-                     struct attn_panels b, size_t count) {
-    const ELEMENT *row = b.data;
+                     struct attn_panels b, size_t k, size_t end) {
+    const ELEMENT *row = (const ELEMENT *)b.data + k * b.row_stride;
     UNROLL for (size_t i = 0; i < rows * wide; i++) sums[i][0] = sums[i][1] = vec_splat(0);
-    for (; count; count--, a.data += a.step, row += b.row_stride) {
+    for (; k < end; k++, row += b.row_stride) {
+        const float *term = a.data + k * a.step;
         row = vec_base(row);
-        if (a.row_stride == 1) a.data = vec_base(a.data);
+        if (a.row_stride == 1) term = vec_base(term);
         UNROLL for (size_t w = 0; w < wide; w++) {
             const ELEMENT *entry = row + w * b.panel_stride;
             vec low = LOAD_FOUR(entry), high = LOAD_FOUR(entry + 4);
             UNROLL for (size_t r = 0; r < rows; r++) {
-                vec x = vec_splat(a.data[r * a.row_stride]), *sum = sums[r * wide + w];
+                vec x = vec_splat(term[r * a.row_stride]), *sum = sums[r * wide + w];
                 sum[0] = vec_madd(x, low, sum[0]), sum[1] = vec_madd(x, high, sum[1]);
                 vec_settle(&sum[0], &sum[1]);
             }
@@ -65,52 +66,54 @@ struct product {
     size_t panels, depth, first_block, block;
 };
 
-/* One register tile from panel `panel` on, over the block of terms [k, end), of which `a` is at the first; `rows` and
- * `wide`, its panels, are constants at each call, and the sums become registers. */
+/* One register tile from panel `panel` on; `rows` and `wide`, its panels, are constants at each call, and the sums become
+ * registers. */
 INLINE void multiply_tile(const size_t rows, const size_t wide, const struct product *of, size_t panel,
-                          struct factors a, size_t k, size_t end) {
-    vec sums[MAX_SUMS][2];
-    sum_tile(rows, wide, sums, a, KERNEL(below)(panels_from(of->b, panel), k), end - k);
-    UNROLL for (size_t r = 0; r < rows; r++) {
-        UNROLL for (size_t w = 0; w < wide; w++) {
-            float *entry = of->c + r * of->c_stride + (panel + w) * ATTN_PANEL;
-            vec *sum = sums[r * wide + w];
-            if (k > 0) {
-                sum[0] = vec_add(vec_load(entry), sum[0]), sum[1] = vec_add(vec_load(entry + 4), sum[1]);
-            } else if (of->rescale) {
-                vec factor = vec_splat(of->rescale[r]);
-                sum[0] = vec_add(vec_mul(vec_load(entry), factor), sum[0]);
-                sum[1] = vec_add(vec_mul(vec_load(entry + 4), factor), sum[1]);
+                          struct factors a) {
+    const struct attn_panels b = panels_from(of->b, panel);
+    size_t k = 0, next = of->first_block;
+    do {
+        size_t end = next < of->depth ? next : of->depth;
+        vec sums[MAX_SUMS][2];
+        sum_tile(rows, wide, sums, a, b, k, end);
+        UNROLL for (size_t r = 0; r < rows; r++) {
+            UNROLL for (size_t w = 0; w < wide; w++) {
+                float *entry = of->c + r * of->c_stride + (panel + w) * ATTN_PANEL;
+                vec *sum = sums[r * wide + w];
+                if (k > 0) {
+                    sum[0] = vec_add(vec_load(entry), sum[0]), sum[1] = vec_add(vec_load(entry + 4), sum[1]);
+                } else if (of->rescale) {
+                    vec factor = vec_splat(of->rescale[r]);
+                    sum[0] = vec_add(vec_mul(vec_load(entry), factor), sum[0]);
+                    sum[1] = vec_add(vec_mul(vec_load(entry + 4), factor), sum[1]);
+                }
+                vec_store(entry, sum[0]), vec_store(entry + 4, sum[1]);
             }
-            vec_store(entry, sum[0]), vec_store(entry + 4, sum[1]);
         }
-    }
+        k = end, next += of->block;
+    } while (k < of->depth);
 }
 
 /* A register tile of four rows waits for instructions, not for multiply-adds: worth packing its rows, so that one address
  * serves all four, where several panels use them. */
 #define PACKED_ROWS 4
-#define PACKED_TERMS 64
+#define PACKED_TERMS 256
 #define PACKED_PANELS 4
 
 /* Register tiles of one size over as many panels as they fill, single ones over the rest; returns their rows. */
 INLINE size_t multiply_rows(const size_t rows, const size_t wide, const struct product *of) {
-    size_t k = 0, next = of->first_block;
-    do {
-        size_t end = next < of->depth ? next : of->depth, panel = 0;
-        const float *a = of->a + k;
-        if (rows == PACKED_ROWS && of->panels >= PACKED_PANELS && end - k <= PACKED_TERMS) {
-            float packed[PACKED_TERMS * PACKED_ROWS];
-            const float *const sources[] = {a, a + of->a_stride, a + 2 * of->a_stride, a + 3 * of->a_stride};
-            attn_pack_four_f32(packed, PACKED_ROWS, sources, end - k);
-            const struct factors four = {packed, 1, PACKED_ROWS};
-            for (; panel < of->panels; panel++) multiply_tile(rows, 1, of, panel, four, k, end);
-        }
-        const struct factors in_place = {a, of->a_stride, 1};
-        for (; panel + wide <= of->panels; panel += wide) multiply_tile(rows, wide, of, panel, in_place, k, end);
-        for (; wide > 1 && panel < of->panels; panel++) multiply_tile(rows, 1, of, panel, in_place, k, end);
-        k = end, next += of->block;
-    } while (k < of->depth);
+    const struct factors in_place = {of->a, of->a_stride, 1};
+    size_t panel = 0;
+    if (rows == PACKED_ROWS && of->panels >= PACKED_PANELS && of->depth <= PACKED_TERMS) {
+        float packed[PACKED_TERMS * PACKED_ROWS];
+        const struct factors four = {packed, 1, PACKED_ROWS};
+        const float *sources[PACKED_ROWS];
+        for (size_t r = 0; r < PACKED_ROWS; r++) sources[r] = of->a + r * of->a_stride;
+        attn_pack_four_f32(packed, PACKED_ROWS, sources, of->depth);
+        for (; panel < of->panels; panel++) multiply_tile(rows, 1, of, panel, four);
+    }
+    for (; panel + wide <= of->panels; panel += wide) multiply_tile(rows, wide, of, panel, in_place);
+    for (; wide > 1 && panel < of->panels; panel++) multiply_tile(rows, 1, of, panel, in_place);
     return rows;
 }
 
