@@ -2,8 +2,8 @@
  *
  * run.c - one job: for each tile of keys, for each strip of rows: scores, online softmax, accumulation (Dao et al.
  * 2022, Milakov and Gimelshein 2018). Keys and values of a tile are packed once per job, and only if some row sees
- * them; values that stand in one piece, and all that a few queries read, are read where they stand. A row's result depends on the tiles' fixed grid alone, not
- * on its neighbours.
+ * them; those of few queries, and values in one piece of few rows, are read where they stand. A row's result depends on
+ * the tiles' fixed grid alone, not on its neighbours.
  */
 #include "run.h"
 
@@ -19,6 +19,8 @@
 /* Terms summed in one go: blocks lose less than one long sum, most of all of large logits. */
 #define SCORE_BLOCK 32
 #define VALUE_BLOCK 64
+/* Rows of a job for which values in one piece are not worth packing. */
+#define FEW_ROWS 160
 
 struct context {
     const struct attn_problem *problem;
@@ -180,14 +182,15 @@ static void place_keys(const struct context *c, struct tile *tile) {
     }
 }
 
-/* Values likewise, and where they stand in one piece; but those that do not fill whole panels are always packed. */
+/* Values likewise, and for few rows where they stand in one piece; but those that do not fill whole panels are always
+ * packed. */
 static void place_values(const struct context *c, struct tile *tile) {
     const struct attn_tensor *values = &c->problem->values;
     size_t batch = c->job.batch, head = value_head(c), value_dim = c->problem->value_dim;
     int is_readable = attn_source_fetch(values, batch, head, tile->key, tile->count, value_dim);
     int is_compact = values->dtype == ATTN_FLOAT32 && values->row_stride == value_dim;
     int fills_panels = value_dim && value_dim == c->wide;
-    if (is_readable && fills_panels && (c->plan->in_place || is_compact)) {
+    if (is_readable && fills_panels && (c->plan->in_place || (is_compact && c->rows <= FEW_ROWS))) {
         const void *first = attn_source_address(values, batch, head, tile->key);
         tile->values = (struct attn_panels){first, values->row_stride, ATTN_PANEL};
         tile->value_kernels = &attn_tile_kernels[values->dtype];
