@@ -264,6 +264,13 @@ const badInputs = {
     /2 x 5 x 4 x 6/,
     /2 x 4 x 5 x 6/,
   ],
+  'out for what is not wanted': [
+    { returnLogSumExp: false, out: { logSumExp: { data: new Float32Array(40), dims: [2, 4, 5] } } },
+    RangeError,
+    /returnLogSumExp/,
+    /true, or nothing/,
+    /false/,
+  ],
   'out of another dtype': [
     { out: { output: { data: new Uint16Array(240), dims: [2, 5, 4, 6], dtype: 'float16' } } },
     TypeError,

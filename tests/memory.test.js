@@ -261,6 +261,36 @@ test('maxMemoryBytes: calls that need more are refused, whichever part it is, an
   attention.dispose();
 });
 
+test('requests of exactly 2 ** 32 bytes do not wrap', async () => {
+  const attention = await engine();
+  const expected = attention.getMaskedAttentionOutput(draw()).output.data;
+  const length = 32768;
+  const [queries, keys, values, output] = Array.from({ length: 4 }, () => attention.tensor([1, 1, length, 1]));
+  const rows = [0, 12288];
+  assert.equal(2 * 4 * rows[1] * length + length ** 2, 2 ** 32, 'bytes of weights, scores and dropout mask');
+  const before = attention.info().usedBytes;
+  assert.throws(
+    () =>
+      attention.getMaskedAttentionOutput({
+        queries,
+        keys,
+        values,
+        inputLayout: 'bhsd',
+        outputLayout: 'bhsd',
+        out: { output },
+        weightsWindow: { rows },
+        returnAttentionWeights: true,
+        returnScores: 'raw',
+        returnDropoutMask: true,
+      }),
+    hasCode('out-of-memory'),
+  );
+  assert.throws(() => attention.tensor([2 ** 30]), hasCode('out-of-memory'));
+  assert.equal(attention.info().usedBytes, before);
+  assertSameBits(attention.getMaskedAttentionOutput(draw()).output.data, expected);
+  attention.dispose();
+});
+
 test('requests beyond any memory are refused', async () => {
   const attention = await engine();
   const none = (dims) => ({ data: new Float32Array(0), dims });
