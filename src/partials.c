@@ -6,8 +6,11 @@
 #include "check.h"
 #include "softmax.h"
 
-/* Factor that brings sums relative to `from` to the maximum `to`; a side without keys has sums of 0. One whose logits
- * are all NaN has no maximum either, and keeps its NaNs. */
+/* Whether a side has no keys, and contributes nothing whatever stands there. One whose logits are all NaN has no maximum
+ * either, but its sum says so. */
+static int is_empty(float max, float denominator) { return max == -__builtin_inff() && denominator == denominator; }
+
+/* Factor that brings sums relative to `from` to the maximum `to`. */
 static float merge_factor(float from, float to) {
     if (from == to) return 1;
     return from == -__builtin_inff() ? 0 : attn_exp(from - to);
@@ -20,12 +23,14 @@ enum attn_status attn_partials_merge(struct attn_partials destination, struct at
     for (size_t r = 0; r < rows; r++) {
         float max1 = destination.row_max[r], max2 = source.row_max[r], max = max1 < max2 ? max2 : max1;
         float factor1 = merge_factor(max1, max), factor2 = merge_factor(max2, max);
+        int empty1 = is_empty(max1, destination.denominator[r]), empty2 = is_empty(max2, source.denominator[r]);
         float *numerator = destination.numerator + r * value_dim;
         const float *other = source.numerator + r * value_dim;
         for (size_t x = 0; x < value_dim; x++) {
-            numerator[x] = numerator[x] * factor1 + other[x] * factor2;
+            numerator[x] = (empty1 ? 0 : numerator[x] * factor1) + (empty2 ? 0 : other[x] * factor2);
         }
-        destination.denominator[r] = destination.denominator[r] * factor1 + source.denominator[r] * factor2;
+        destination.denominator[r] =
+            (empty1 ? 0 : destination.denominator[r] * factor1) + (empty2 ? 0 : source.denominator[r] * factor2);
         destination.row_max[r] = max;
     }
     return ATTN_OK;

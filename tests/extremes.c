@@ -110,10 +110,22 @@ static void test_merged_nan(void) {
     }
 }
 
+/* A side without keys contributes nothing, whatever stands in it. */
+static void test_merged_nothing(void) {
+    for (int swapped = 0; swapped < 2; swapped++) {
+        float numerators[2] = {6, NAN}, denominators[2] = {2, 5}, maxima[2] = {-3, -INFINITY};
+        struct attn_partials parts[2];
+        for (size_t n = 0; n < 2; n++) parts[n] = (struct attn_partials){&numerators[n], &denominators[n], &maxima[n]};
+        CHECK(attn_partials_merge(parts[swapped], parts[1 - swapped], 1, 1) == ATTN_OK);
+        CHECK(numerators[swapped] == 6 && denominators[swapped] == 2 && maxima[swapped] == -3);
+    }
+}
+
 void test_extremes(void) {
     test_largest_logits();
     test_swamped();
     test_least_softcap();
     test_row_max();
     test_merged_nan();
+    test_merged_nothing();
 }
