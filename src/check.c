@@ -41,7 +41,11 @@ static enum attn_status tensor(const struct attn_tensor *t, size_t batch, size_t
     if ((unsigned)t->dtype > ATTN_BOOL || !(dtypes >> t->dtype & 1)) return ATTN_ERROR_DTYPE;
     if (!batch || !heads || !rows || !columns) return ATTN_OK;
     if (!t->data) return ATTN_ERROR_NULL;
-    if (addressable(t->capacity, 1, 1, 1, attn_dtype_bytes(t->dtype)) != ATTN_OK) return ATTN_ERROR_SIZE;
+    /* a stride along a single element too: loops step past their last row before they see that it was the last */
+    const size_t spans[] = {t->capacity, t->batch_stride, t->head_stride, t->row_stride, t->column_stride};
+    for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
+        if (addressable(spans[i], 1, 1, 1, attn_dtype_bytes(t->dtype)) != ATTN_OK) return ATTN_ERROR_SIZE;
+    }
     size_t last = 0;
     if (step(&last, batch, t->batch_stride) || step(&last, heads, t->head_stride) || step(&last, rows, t->row_stride) ||
         step(&last, columns, t->column_stride)) {

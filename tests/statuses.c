@@ -134,6 +134,8 @@ static void test_bad_tensors(struct fixture *f) {
     TENSOR(VALUES, values, 4);
 #undef TENSOR
     REFUSES(SIZE, QUERIES, p->queries.head_stride = SIZE_MAX / 3 + 1);
+    REFUSES(SIZE, QUERIES, (p->q_len = 1, p->queries.row_stride = SIZE_MAX)); /* though it leads nowhere */
+    REFUSES(SIZE, KEYS, (p->k_len = 1, p->keys.row_stride = SIZE_MAX / 4));
     REFUSES(DTYPE, ATTENTION_MASK, p->attention_mask.dtype = (enum attn_dtype)4);
     REFUSES(SHAPE, ATTENTION_MASK, p->attention_mask.capacity--);
     REFUSES(SHAPE, ATTENTION_MASK, p->attention_mask.head_stride = 1);
