@@ -5,8 +5,8 @@
 
 config ?= release
 
-core    := attn check mask plan run tile tile_f32 tile_f16 tile_bf16 pack softmax source dropout partials rng memory
-exports := attn_plan_init attn_run attn_run_slice attn_partials_merge attn_partials_finish attn_convert attn_memory_base \
+core    := attn check mask sparse plan route run strip gather close entries tile tile_f32 tile_f16 tile_bf16 pack softmax source dropout partials rng memory
+exports := attn_plan_init attn_run attn_run_slice attn_partials_merge attn_partials_finish attn_list_entries attn_convert attn_memory_base \
            attn_heap_init attn_heap_extend attn_heap_alloc attn_heap_free attn_heap_shortfall attn_heap_used
 tests   := test numbers heap statuses kernels slices extremes grid random_problems properties subject
 fuzzers := problem
@@ -47,7 +47,7 @@ tune_release := -O2 -fno-vectorize -fno-slp-vectorize -fno-unroll-loops
 tune_debug   := -O1 -g
 wasm_base    := --target=wasm32 $(every) -msimd128 -mbulk-memory $(or $(tune_$(config)),$(tune_release))
 wasm_relaxed := $(wasm_base) -mrelaxed-simd
-wasm_link    := --no-entry --stack-first -z stack-size=65536 --gc-sections $(if $(filter debug,$(config)),,--strip-all)
+wasm_link    := --no-entry --stack-first -z stack-size=131072 --gc-sections $(if $(filter debug,$(config)),,--strip-all)
 
 # $(call compile,flags,source,object) and $(call link,variant,flags,objects of the variant,module)
 compile = 'clang $(1) -MMD -c $(2) -o $(3)'

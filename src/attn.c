@@ -5,6 +5,7 @@
 #include "attn.h"
 
 #include "check.h"
+#include "entries.h"
 #include "plan.h"
 #include "run.h"
 #include "source.h"
@@ -127,7 +128,7 @@ enum attn_status attn_run_slice(const struct attn_plan *plan, const struct attn_
     struct attn_plan own;
     enum attn_status status =
         attn_check_run(&own, plan, problem, result, workspace, workspace_bytes, progress->job, plan->jobs);
-    if (status == ATTN_OK && (progress->tile > own.tile_count || progress->row > own.block_rows)) {
+    if (status == ATTN_OK && (progress->tile > own.tile_count + 1 || progress->row > own.block_rows)) {
         status = ATTN_ERROR_JOBS;
     }
     if (status != ATTN_OK) return status;
@@ -136,6 +137,13 @@ enum attn_status attn_run_slice(const struct attn_plan *plan, const struct attn_
         attn_run_job(&own, problem, result, workspace, progress, &row_tiles);
     }
     return ATTN_OK;
+}
+
+enum attn_status attn_list_entries(const struct attn_problem *problem, const struct attn_result *result, uint32_t *ptr,
+                                   uint32_t *indices) {
+    enum attn_status status = attn_check_entries(problem, result, ptr);
+    if (status == ATTN_OK && !attn_entries_list(problem, result, ptr, indices)) status = ATTN_ERROR_SIZE;
+    return status;
 }
 
 enum attn_status attn_convert(void *destination, enum attn_dtype destination_dtype, const void *source,

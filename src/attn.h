@@ -117,28 +117,64 @@ struct attn_tensor {
     size_t capacity;      /* elements readable from data */
 };
 
-/* Sparse mask over (query, key) pairs: weight 0 = not kept, w > 0 = kept with weight w.
- * ATTN_MASK_NONE (no sparse masking) is dense attention. */
+/* Sparse mask over (query, key) pairs: weight 0 = not kept, w > 0 = kept with weight w. Its nodes are a program: each
+ * is a leaf, or combines nodes before it; the last one is the mask. The time that attention takes follows what the mask
+ * keeps. No nodes: no sparse masking, which is dense attention. */
 enum attn_mask_kind {
-    ATTN_MASK_NONE,
+    /* leaves */
+    ATTN_MASK_FULL,      /* keeps every pair */
+    ATTN_MASK_BAND,      /* keeps -before <= j - (i + offset) <= after: causal order, windows */
+    ATTN_MASK_COLUMNS,   /* keeps j < ends[b]: sinks, prefixes */
+    ATTN_MASK_DOCUMENTS, /* keeps begins[r] <= j < ends[r], and where there are ids those that agree */
+    ATTN_MASK_BLOCKS,    /* keeps whole blocks: row (b * heads + h) * ceil(q_len / block_rows) + i / block_rows keeps
+                            block columns indices[ptr[row] .. ptr[row + 1]) */
+    ATTN_MASK_BITS,  /* keeps j where bits[r * bit_words + j / 32] >> j % 32 & 1, bit_words = 4 * ceil(k_len / 128) */
     ATTN_MASK_DENSE, /* weights [batch, heads, q_len, k_len] */
-    ATTN_MASK_CSR    /* row r = (batch * heads + head) * q_len + query keeps indices[ptr[r] .. ptr[r + 1]) */
+    ATTN_MASK_CSR,   /* row r keeps columns indices[ptr[r] .. ptr[r + 1]) */
+    /* combinations of nodes left and right */
+    ATTN_MASK_AND,   /* w1 * w2 */
+    ATTN_MASK_OR,    /* max(w1, w2) */
+    ATTN_MASK_MERGE, /* min(w1 + w2, 1) */
+    ATTN_MASK_NOT    /* 1 where left is 0, else 0 */
 };
 
-struct attn_mask {
+/* What a kind does not use is not looked at. Row r of a leaf is (b * heads + h) * q_len + i, where b is 0 if its batch
+ * is 1, and query head h of the problem uses head h / (problem.heads / heads). */
+struct attn_mask_node {
     enum attn_mask_kind kind;
-    size_t batch;            /* 1 or problem.batch */
-    size_t heads;            /* 1, key_heads or heads; query head h uses mask head h / (problem.heads / heads) */
-    const float *weights;    /* DENSE: all; CSR: [indices_len], or NULL for all ones. Finite, >= 0 */
-    const uint32_t *ptr;     /* CSR: [batch * heads * q_len + 1], not decreasing, ptr[0] = 0 */
-    const uint32_t *indices; /* CSR: [indices_len], strictly ascending within a row, < k_len */
-    size_t indices_len;      /* CSR: = ptr[last] */
+    uint32_t left, right;               /* combinations: nodes before this one */
+    uint32_t batch, heads;              /* of arrays: 1 or problem.batch; a divisor of problem.heads */
+    uint32_t before, after;             /* BAND: ATTN_UNBOUNDED = no limit on that side */
+    int32_t offset;                     /* BAND */
+    uint32_t block_rows, block_columns; /* BLOCKS: >= 1 */
+    const uint32_t *begins;             /* DOCUMENTS: [batch * q_len] */
+    const uint32_t *ends;               /* COLUMNS: [batch]; DOCUMENTS: [batch * q_len]; <= k_len */
+    const int32_t *query_ids;           /* DOCUMENTS: [batch * q_len], or NULL: ranges alone */
+    const int32_t *key_ids;             /* DOCUMENTS: [batch * k_len], or NULL */
+    const uint32_t *bits;               /* BITS: [batch * heads * q_len * bit_words] */
+    const float *weights;               /* DENSE: all; CSR: [indices_len], or NULL for all ones. Finite, >= 0 */
+    const uint32_t *ptr;     /* CSR, BLOCKS: one entry for each row and the end, not decreasing, ptr[0] = 0 */
+    const uint32_t *indices; /* CSR, BLOCKS: [indices_len], strictly ascending within a row, < number of columns */
+    size_t indices_len;      /* CSR, BLOCKS: = ptr[last] */
+};
+
+#define ATTN_MASK_NODES 32 /* at most, in one mask */
+
+struct attn_mask {
+    const struct attn_mask_node *nodes;
+    size_t count;
 };
 
 enum attn_weighting {
     ATTN_WEIGHTING_MULTIPLY, /* e * w */
     ATTN_WEIGHTING_INVERSE   /* e / (w + 1e-6): w is the probability with which the entry was sampled */
 };
+
+/* How what a sparse mask keeps is computed: in tiles, which take their columns from the first to the last, or row by row,
+ * gathering the listed keys alone. AUTO takes for each ATTN_ROUTE_QUERIES queries and each tile what is less work; the
+ * results of the two differ in rounding. */
+enum attn_route { ATTN_ROUTE_AUTO, ATTN_ROUTE_TILES, ATTN_ROUTE_ROWS };
+#define ATTN_ROUTE_QUERIES 12
 
 /* Dropout with Philox4x32-10 (Salmon et al. 2011): key = seed (low, high word), counter = (J >> 2, i, h, b),
  * lane J & 3, J = key_offset + j; the entry stays iff its word >= floor(rate * 2^32), and is then scaled by
@@ -186,6 +222,7 @@ struct attn_problem {
 
     struct attn_mask sparse_mask;
     enum attn_weighting weighting;
+    enum attn_route route;
     struct attn_dropout dropout;
 
     enum attn_empty_rows empty_rows; /* rows that keep no key: output and weights 0, or NaN */
@@ -210,6 +247,8 @@ struct attn_result {
     enum attn_score_stage score_stage;
     size_t row_begin, row_end;       /* queries that weights and scores cover; attn_result_init sets 0, q_len */
     size_t column_begin, column_end; /* keys that weights and scores cover; attn_result_init sets 0, k_len */
+    float *entry_weights; /* weights of the entries that attn_list_entries lists, in its order: [entry_ptr[last]] */
+    const uint32_t *entry_ptr;       /* as attn_list_entries fills it in: [batch * heads * rows + 1] */
     uint8_t *dropout_mask;           /* [batch, heads, q_len, k_len]: 1 = kept by dropout */
 };
 
@@ -225,11 +264,14 @@ struct attn_plan {
     size_t block_count;     /* ceil(q_len / block_queries) */
     size_t block_rows;      /* group_heads * block_queries */
     size_t tile_count;      /* ceil(k_len / ATTN_TILE_KEYS) */
+    size_t unit_count;      /* units of ATTN_ROUTE_QUERIES queries in a job, for each of its mask_heads */
+    size_t mask_heads;      /* rows of the sparse mask that a query has in a job; 0: everything is computed in tiles */
     int in_place;           /* so few and so long queries that keys and values are read where they stand, not packed */
     int visit_all;          /* every tile is computed: scores or the maximum over all keys were asked for */
+    int heads_apart;        /* rows of a job: all queries of its first head, then of the next; else query by query */
     /* workspace offsets in bytes */
     size_t queries_offset, keys_offset, values_offset, accumulators_offset, scores_offset, scratch_offset;
-    size_t softmax_offset, mask_rows_offset, tile_max_offset;
+    size_t softmax_offset, mask_rows_offset, tile_max_offset, routes_offset, tallies_offset;
 };
 
 #define ATTN_TILE_KEYS 128 /* keys of one tile */
@@ -252,9 +294,10 @@ enum attn_status attn_run(const struct attn_plan *plan, const struct attn_proble
 
 /* How far a run has come; {0} before its first slice. */
 struct attn_progress {
-    size_t job;  /* jobs before it are done: the run is over where job = plan.jobs */
-    size_t tile; /* of that job, tiles before it are done; past its last one, its rows are being written */
-    size_t row;  /* of that tile, rows before it are done; the job's state waits in the workspace */
+    size_t job; /* jobs before it are done: the run is over where job = plan.jobs */
+    size_t
+        tile; /* of that job, tiles before it are done; at tile_count listed keys are gathered, past it rows written */
+    size_t row; /* of that tile, rows before it are done; the job's state waits in the workspace */
 };
 
 /* Runs on from *progress for about `row_tiles` (one row against one tile of keys each), at least a few rows, and
@@ -262,6 +305,14 @@ struct attn_progress {
 enum attn_status attn_run_slice(const struct attn_plan *plan, const struct attn_problem *problem,
                                 const struct attn_result *result, void *workspace, size_t workspace_bytes,
                                 struct attn_progress *progress, size_t row_tiles);
+
+/* The entries of the sparse mask within the rows and columns that weights cover, as compressed sparse rows, whatever
+ * other masks take out; without a sparse mask, the entries that causal order, window, key lengths and attention mask
+ * leave. Row (b * heads + h) * rows + i has the columns indices[ptr[row] .. ptr[row + 1]), counted from column_begin on,
+ * ascending. Called with indices NULL it fills in ptr [batch * heads * rows + 1]; ATTN_ERROR_SIZE if there are more
+ * than 2^32 - 1. Called with indices [ptr[last]] it fills these in. The problem must have been planned with success. */
+enum attn_status attn_list_entries(const struct attn_problem *problem, const struct attn_result *result, uint32_t *ptr,
+                                   uint32_t *indices);
 
 /* Attention over disjoint key ranges, as numerator [rows, value_dim], denominator [rows], row_max [rows]. */
 struct attn_partials {

@@ -91,34 +91,99 @@ static enum attn_status finite_per_head(const float *values, size_t heads, int m
     return ATTN_OK;
 }
 
-/* CSR arrays by value: nothing they hold may lead outside. */
-static enum attn_status csr(const struct attn_mask *mask, size_t rows, size_t k_len) {
-    if (!mask->ptr || (mask->indices_len && !mask->indices)) return ATTN_ERROR_NULL;
-    if (mask->indices_len > UINT32_MAX || mask->ptr[0] != 0) return ATTN_ERROR_INDEX;
+/* Pointers and indices by value: nothing they hold may lead outside. */
+static enum attn_status index_arrays(const struct attn_mask_node *node, size_t rows, size_t columns) {
+    if (!node->ptr || (node->indices_len && !node->indices)) return ATTN_ERROR_NULL;
+    if (node->indices_len > UINT32_MAX || node->ptr[0] != 0) return ATTN_ERROR_INDEX;
     for (size_t r = 0; r < rows; r++) {
-        size_t begin = mask->ptr[r], end = mask->ptr[r + 1];
-        if (begin > end || end > mask->indices_len) return ATTN_ERROR_INDEX;
+        size_t begin = node->ptr[r], end = node->ptr[r + 1];
+        if (begin > end || end > node->indices_len) return ATTN_ERROR_INDEX;
         for (size_t n = begin; n < end; n++) {
-            if (mask->indices[n] >= k_len) return ATTN_ERROR_INDEX;
-            if (n > begin && mask->indices[n] <= mask->indices[n - 1]) return ATTN_ERROR_INDEX;
+            if (node->indices[n] >= columns) return ATTN_ERROR_INDEX;
+            if (n > begin && node->indices[n] <= node->indices[n - 1]) return ATTN_ERROR_INDEX;
         }
     }
-    return mask->ptr[rows] == mask->indices_len ? ATTN_OK : ATTN_ERROR_INDEX;
+    return node->ptr[rows] == node->indices_len ? ATTN_OK : ATTN_ERROR_INDEX;
+}
+
+static enum attn_status bounds(const uint32_t *array, size_t count, size_t k_len) {
+    if (count && !array) return ATTN_ERROR_NULL;
+    for (size_t n = 0; n < count; n++) {
+        if (array[n] > k_len) return ATTN_ERROR_INDEX;
+    }
+    return ATTN_OK;
+}
+
+static enum attn_status documents(const struct attn_mask_node *node, const struct attn_problem *p) {
+    const size_t rows = node->batch * p->q_len;
+    enum attn_status status = bounds(node->begins, rows, p->k_len);
+    if (status == ATTN_OK) status = bounds(node->ends, rows, p->k_len);
+    if (status == ATTN_OK && rows && p->k_len && !node->query_ids != !node->key_ids) status = ATTN_ERROR_NULL;
+    return status;
+}
+
+/* Rows that the arrays of a leaf have for each head and query, and elements of `bytes` in each row. */
+static enum attn_status leaf_shape(const struct attn_mask_node *node, const struct attn_problem *p, size_t rows,
+                                   size_t columns, size_t bytes) {
+    if (node->batch != 1 && node->batch != p->batch) return ATTN_ERROR_SHAPE;
+    if (p->heads && (!node->heads || p->heads % node->heads)) return ATTN_ERROR_HEADS;
+    return addressable(node->batch, node->heads, rows, columns, bytes);
+}
+
+static enum attn_status mask_leaf(const struct attn_mask_node *node, const struct attn_problem *p) {
+    const size_t rows = (size_t)node->batch * node->heads * p->q_len;
+    const size_t tiles = p->k_len / ATTN_TILE_KEYS + (p->k_len % ATTN_TILE_KEYS > 0);
+    enum attn_status status = ATTN_OK;
+    switch (node->kind) {
+    case ATTN_MASK_FULL:
+    case ATTN_MASK_BAND: return ATTN_OK;
+    case ATTN_MASK_COLUMNS:
+        if (node->batch != 1 && node->batch != p->batch) return ATTN_ERROR_SHAPE;
+        return bounds(node->ends, node->batch, p->k_len);
+    case ATTN_MASK_DOCUMENTS:
+        if (node->batch != 1 && node->batch != p->batch) return ATTN_ERROR_SHAPE;
+        status = addressable(node->batch, p->q_len, 1, 1, sizeof(int32_t));
+        if (status == ATTN_OK) status = addressable(node->batch, p->k_len, 1, 1, sizeof(int32_t));
+        return status == ATTN_OK ? documents(node, p) : status;
+    case ATTN_MASK_BLOCKS: {
+        if (!node->block_rows || !node->block_columns) return ATTN_ERROR_VALUE;
+        const size_t block_rows = p->q_len / node->block_rows + (p->q_len % node->block_rows > 0);
+        const size_t block_columns = p->k_len / node->block_columns + (p->k_len % node->block_columns > 0);
+        status = leaf_shape(node, p, block_rows, 1, sizeof(uint32_t));
+        if (status != ATTN_OK) return status;
+        return index_arrays(node, (size_t)node->batch * node->heads * block_rows, block_columns);
+    }
+    case ATTN_MASK_BITS:
+        status = leaf_shape(node, p, p->q_len, tiles, ATTN_TILE_KEYS / 8);
+        if (status == ATTN_OK && !node->bits && rows && p->k_len) status = ATTN_ERROR_NULL;
+        return status;
+    case ATTN_MASK_DENSE:
+        status = leaf_shape(node, p, p->q_len, p->k_len, sizeof(float));
+        if (status == ATTN_OK && !node->weights && rows && p->k_len) status = ATTN_ERROR_NULL;
+        return status;
+    default:
+        status = leaf_shape(node, p, p->q_len, 1, sizeof(uint32_t));
+        return status == ATTN_OK ? index_arrays(node, rows, p->k_len) : status;
+    }
 }
 
 static enum attn_status sparse_mask(const struct attn_problem *p) {
     const struct attn_mask *mask = &p->sparse_mask;
-    if ((unsigned)p->weighting > ATTN_WEIGHTING_INVERSE || (unsigned)mask->kind > ATTN_MASK_CSR)
-        return ATTN_ERROR_VALUE;
-    if (mask->kind == ATTN_MASK_NONE) return ATTN_OK;
-    if (mask->batch != 1 && mask->batch != p->batch) return ATTN_ERROR_SHAPE;
-    if (mask->heads != 1 && mask->heads != p->key_heads && mask->heads != p->heads) return ATTN_ERROR_SHAPE;
-    if (p->heads && (!mask->heads || p->heads % mask->heads)) return ATTN_ERROR_HEADS;
-    size_t k_len = mask->kind == ATTN_MASK_DENSE ? p->k_len : 1;
-    if (addressable(mask->batch, mask->heads, p->q_len, k_len, sizeof(float)) != ATTN_OK) return ATTN_ERROR_SIZE;
-    size_t rows = mask->batch * mask->heads * p->q_len;
-    if (mask->kind == ATTN_MASK_CSR) return csr(mask, rows, p->k_len);
-    return mask->weights || !rows || !p->k_len ? ATTN_OK : ATTN_ERROR_NULL;
+    if ((unsigned)p->weighting > ATTN_WEIGHTING_INVERSE || (unsigned)p->route > ATTN_ROUTE_ROWS) return ATTN_ERROR_VALUE;
+    if (mask->count > ATTN_MASK_NODES) return ATTN_ERROR_SIZE;
+    if (mask->count && !mask->nodes) return ATTN_ERROR_NULL;
+    for (size_t n = 0; n < mask->count; n++) {
+        const struct attn_mask_node *node = &mask->nodes[n];
+        enum attn_status status = ATTN_OK;
+        if ((unsigned)node->kind > ATTN_MASK_NOT) return ATTN_ERROR_VALUE;
+        if (node->kind < ATTN_MASK_AND) {
+            status = mask_leaf(node, p);
+        } else if (node->left >= n || (node->kind != ATTN_MASK_NOT && node->right >= n)) {
+            status = ATTN_ERROR_INDEX;
+        }
+        if (status != ATTN_OK) return status;
+    }
+    return ATTN_OK;
 }
 
 static enum attn_status dropout(const struct attn_dropout *d) {
@@ -141,6 +206,19 @@ static enum attn_status matrix_window(const struct attn_problem *p, const struct
     if (r->row_begin > r->row_end || r->row_end > p->q_len) return ATTN_ERROR_SHAPE;
     if (r->column_begin > r->column_end || r->column_end > p->k_len) return ATTN_ERROR_SHAPE;
     return addressable(p->batch, p->heads, r->row_end - r->row_begin, r->column_end - r->column_begin, sizeof(float));
+}
+
+/* Rows of sparse weights: their entries are counted again as they are written. */
+static enum attn_status entry_pointers(const struct attn_problem *p, const struct attn_result *r) {
+    enum attn_status status = matrix_window(p, r);
+    if (status == ATTN_OK) status = addressable(p->batch, p->heads, r->row_end - r->row_begin, 1, sizeof(uint32_t));
+    if (status != ATTN_OK) return status;
+    if (!r->entry_ptr) return ATTN_ERROR_NULL;
+    const size_t rows = p->batch * p->heads * (r->row_end - r->row_begin);
+    for (size_t n = 0; n < rows; n++) {
+        if (r->entry_ptr[n] > r->entry_ptr[n + 1]) return ATTN_ERROR_INDEX;
+    }
+    return r->entry_ptr[0] == 0 ? ATTN_OK : ATTN_ERROR_INDEX;
 }
 
 enum attn_status attn_check(const struct attn_problem *problem, const struct attn_result *result,
@@ -169,6 +247,7 @@ enum attn_status attn_check(const struct attn_problem *problem, const struct att
         TRY(SCORES, matrix_window(p, result));
         TRY(SCORES, (unsigned)result->score_stage <= ATTN_SCORES_BIASED ? ATTN_OK : ATTN_ERROR_VALUE);
     }
+    if (result->entry_weights) TRY(WEIGHTS, entry_pointers(p, result));
     if (result->dropout_mask) TRY(DROPOUT_MASK, addressable(p->batch, p->heads, p->q_len, p->k_len, 1));
     return ATTN_OK;
 }
@@ -185,6 +264,14 @@ enum attn_status attn_check_run(struct attn_plan *own, const struct attn_plan *p
     if (!workspace) return ATTN_ERROR_NULL;
     if (workspace_bytes < plan->workspace_bytes || (uintptr_t)workspace % ATTN_ALIGNMENT) return ATTN_ERROR_WORKSPACE;
     return ATTN_OK;
+}
+
+enum attn_status attn_check_entries(const struct attn_problem *problem, const struct attn_result *result,
+                                    const uint32_t *ptr) {
+    enum attn_field field;
+    if (!problem || !result || !ptr) return ATTN_ERROR_NULL;
+    enum attn_status status = attn_check(problem, result, &field);
+    return status == ATTN_OK ? matrix_window(problem, result) : status;
 }
 
 enum attn_status attn_check_merge(struct attn_partials destination, struct attn_partials source_, size_t rows,

@@ -25,6 +25,10 @@ enum attn_status attn_check_finish(const struct attn_partials *partials, const s
 enum attn_status attn_check_merge(struct attn_partials destination, struct attn_partials source, size_t rows,
                                   size_t value_dim);
 
+/* What attn_list_entries reads. */
+enum attn_status attn_check_entries(const struct attn_problem *problem, const struct attn_result *result,
+                                    const uint32_t *ptr);
+
 /* What attn_convert takes: to or from float32. */
 enum attn_status attn_check_convert(const void *destination, enum attn_dtype destination_dtype, const void *source,
                                     enum attn_dtype source_dtype, size_t count);

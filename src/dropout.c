@@ -69,3 +69,9 @@ void attn_dropout_factors(const struct attn_problem *problem, size_t batch, size
         for (size_t j = 0; j < count; j++) factors[j] = is_kept(dropout, batch, head, query, key + j) ? factor : 0;
     }
 }
+
+float attn_dropout_factor(const struct attn_problem *problem, size_t batch, size_t head, size_t query, size_t key) {
+    float factors[ATTN_TILE_KEYS];
+    attn_dropout_factors(problem, batch, head, query, key, 1, factors);
+    return factors[0];
+}

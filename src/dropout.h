@@ -20,4 +20,7 @@ void attn_dropout_keep(const struct attn_problem *problem, size_t batch, size_t 
 void attn_dropout_factors(const struct attn_problem *problem, size_t batch, size_t head, size_t query, size_t key,
                           size_t count, float factors[ATTN_TILE_KEYS]);
 
+/* The same of one entry. */
+float attn_dropout_factor(const struct attn_problem *problem, size_t batch, size_t head, size_t query, size_t key);
+
 #endif

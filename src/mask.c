@@ -6,6 +6,7 @@
 
 #include "pack.h"
 #include "source.h"
+#include "sparse.h"
 #include "vec.h"
 
 #define MINUS_INFINITY (-__builtin_inff())
@@ -66,7 +67,7 @@ static void copy_bias(float *bias, const struct attn_problem *problem, size_t of
     } else {
         for (size_t j = 0; j < count; j++) bias[j] = attn_source_float(mask, offset + j * mask->column_stride);
     }
-    if (problem->sparse_mask.kind == ATTN_MASK_NONE) return;
+    if (!problem->sparse_mask.count) return;
     /* a sparse mask's row maximum makes weights under so low a score 0 in sparse_attention_hub: so here */
     for (size_t j = 0; j < count; j++) bias[j] = bias[j] <= -1e38f ? MINUS_INFINITY : bias[j];
 }
@@ -114,7 +115,7 @@ static int describe_bias(struct attn_softmax_row *described, const struct attn_p
     const struct attn_tensor *mask = &problem->attention_mask;
     int adds = mask->data && mask->dtype != ATTN_BOOL;
     int as_it_is = adds && mask->dtype == ATTN_FLOAT32 && mask->column_stride == 1 && count % 4 == 0;
-    if (as_it_is && !problem->alibi_slopes && problem->sparse_mask.kind == ATTN_MASK_NONE) {
+    if (as_it_is && !problem->alibi_slopes && !problem->sparse_mask.count) {
         described->bias = (const float *)mask->data + offset;
     } else {
         described->bias = buffer;
@@ -135,48 +136,66 @@ static void describe_range(struct attn_softmax_row *described, const struct attn
     described->keep = buffer;
 }
 
-/* Position in a CSR row of the first column >= key. */
-static size_t lower_bound(const uint32_t *indices, size_t begin, size_t end, size_t key) {
-    while (begin < end) {
-        size_t middle = begin + (end - begin) / 2;
-        if (indices[middle] < key)
-            begin = middle + 1;
-        else
-            end = middle;
+/* The weights of a row as the softmax multiplies with them: all columns of the tile. */
+static void write_weights(float *weights, const struct attn_sparse_tile *kept, enum attn_weighting weighting) {
+    for (size_t j = 0; j < ATTN_TILE_KEYS; j++) {
+        float weight = (float)(kept->bits[j / 64] >> j % 64 & 1);
+        if (weight != 0 && kept->weights) weight = kept->weights[j];
+        if (weight != 0 && weighting == ATTN_WEIGHTING_INVERSE) weight = 1 / (weight + 1e-6f);
+        weights[j] = weight;
     }
-    return begin;
 }
 
-/* Describes the sparse mask's weights of the row; returns whether it keeps any column. */
-static int describe_weight(struct attn_softmax_row *described, const struct attn_problem *problem,
-                           const struct attn_mask_row *row, size_t key, size_t count, float *weight) {
-    const struct attn_mask *mask = &problem->sparse_mask;
-    if (mask->kind == ATTN_MASK_NONE) return 1;
-    size_t head = row->head / (problem->heads / mask->heads), batch = mask->batch == 1 ? 0 : row->batch;
-    size_t mask_row = (batch * mask->heads + head) * problem->q_len + row->query;
-    size_t kept = 0, ones = 0;
-    if (mask->kind == ATTN_MASK_DENSE) {
-        const float *source = mask->weights + mask_row * problem->k_len + key;
-        for (size_t j = 0; j < count; j++) weight[j] = source[j];
-    } else {
-        for (size_t j = 0; j < ATTN_TILE_KEYS; j++) weight[j] = 0;
-        size_t end = mask->ptr[mask_row + 1], n = lower_bound(mask->indices, mask->ptr[mask_row], end, key);
-        for (; n < end && mask->indices[n] < key + count; n++) {
-            weight[mask->indices[n] - key] = mask->weights ? mask->weights[n] : 1.0f;
+/* Narrows the columns to those from the first kept one to the last; says whether that was all. */
+static int narrow(struct attn_softmax_row *described, const struct attn_sparse_tile *kept) {
+    const uint64_t low = kept->bits[0], high = kept->bits[1];
+    described->begin = (size_t)(low ? __builtin_ctzll(low) : 64 + __builtin_ctzll(high));
+    described->end = (size_t)(high ? 128 - __builtin_clzll(high) : 64 - __builtin_clzll(low));
+    return attn_sparse_count(kept) == described->end - described->begin;
+}
+
+/* One byte for each column, 0 where it is not kept. */
+static void spread_bits(uint8_t *keep, const struct attn_sparse_tile *kept) {
+    for (size_t j = 0; j < ATTN_TILE_KEYS; j += 8) {
+        uint64_t byte = kept->bits[j / 64] >> j % 64 & 255;
+        uint64_t bytes = byte * 0x0101010101010101u & 0x8040201008040201u; /* byte n of it holds bit n */
+        for (size_t n = 0; n < 8; n++) keep[j + n] = (uint8_t)(bytes >> 8 * n);
+    }
+}
+
+/* Takes out what the sparse mask does not keep; returns whether it keeps any column. Where all columns are looked at,
+ * those that it does not keep have weight 0: their scores and the maximum over them may be wanted. */
+static int describe_sparse(struct attn_softmax_row *described, const struct attn_problem *problem,
+                           const struct attn_mask_row *row, size_t key, int visit_all,
+                           struct attn_mask_buffer *buffer) {
+    const struct attn_sparse_row place = {problem, row->batch, row->head, row->query};
+    struct attn_sparse_buffer room;
+    struct attn_sparse_tile kept = attn_sparse_tile(&place, key / ATTN_TILE_KEYS, &room);
+    if (visit_all || kept.weights || problem->weighting == ATTN_WEIGHTING_INVERSE) {
+        write_weights(buffer->weight, &kept, problem->weighting);
+        described->weight = buffer->weight;
+    }
+    if (visit_all) return (kept.bits[0] | kept.bits[1]) != 0;
+    attn_sparse_restrict(&kept, described->begin, described->end);
+    if (described->keep && !described->weight) {
+        for (size_t j = described->begin; j < described->end; j++) {
+            if (!described->keep[j]) kept.bits[j / 64] &= ~((uint64_t)1 << j % 64);
         }
     }
-    for (size_t j = 0; j < count; j++) {
-        if (weight[j] == 0) continue;
-        if (problem->weighting == ATTN_WEIGHTING_INVERSE) weight[j] = 1 / (weight[j] + 1e-6f);
-        kept++;
-        ones += weight[j] == 1;
-    }
-    if (ones < count) described->weight = weight;
-    return kept > 0;
+    if (!(kept.bits[0] | kept.bits[1])) return 0;
+    int is_range = narrow(described, &kept);
+    if (described->weight) return 1;
+    if (!is_range) spread_bits(buffer->keep, &kept);
+    described->keep = is_range ? NULL : buffer->keep;
+    return 1;
+}
+
+int attn_mask_is_biased(const struct attn_problem *problem) {
+    return problem->attention_mask.data || problem->alibi_slopes;
 }
 
 int attn_mask_is_ranged(const struct attn_problem *problem) {
-    return !problem->attention_mask.data && !problem->alibi_slopes && problem->sparse_mask.kind == ATTN_MASK_NONE;
+    return !attn_mask_is_biased(problem) && !problem->sparse_mask.count;
 }
 
 struct attn_softmax_row attn_mask_tile(const struct attn_problem *problem, const struct attn_mask_row *row, size_t key,
@@ -193,6 +212,56 @@ struct attn_softmax_row attn_mask_tile(const struct attn_problem *problem, const
     if ((keeps || visit_all) && ((mask->data && mask->dtype != ATTN_BOOL) || problem->alibi_slopes)) {
         keeps &= describe_bias(&described, problem, row, offset, key, count, buffer->bias);
     }
-    if (keeps || visit_all) keeps &= describe_weight(&described, problem, row, key, count, buffer->weight);
+    if ((keeps || visit_all) && problem->sparse_mask.count) {
+        keeps &= describe_sparse(&described, problem, row, key, visit_all, buffer);
+    }
     return keeps || visit_all ? described : (struct attn_softmax_row){0};
+}
+
+size_t attn_mask_next(const struct attn_problem *problem, const struct attn_mask_row *row, size_t tile,
+                      size_t tile_count) {
+    if (!problem->sparse_mask.count) return tile;
+    return attn_sparse_next(&(struct attn_sparse_row){problem, row->batch, row->head, row->query}, tile, tile_count);
+}
+
+struct attn_sparse_tile attn_mask_entries(const struct attn_problem *problem, const struct attn_mask_row *row,
+                                          size_t tile, struct attn_sparse_buffer *buffer) {
+    if (problem->sparse_mask.count) {
+        return attn_sparse_tile(&(struct attn_sparse_row){problem, row->batch, row->head, row->query}, tile, buffer);
+    }
+    struct attn_sparse_tile allowed = {.bits = {~(uint64_t)0, ~(uint64_t)0}};
+    attn_mask_restrict(&allowed, row, tile * ATTN_TILE_KEYS);
+    attn_mask_filter(&allowed, problem, row, tile * ATTN_TILE_KEYS);
+    return allowed;
+}
+
+void attn_mask_filter(struct attn_sparse_tile *kept, const struct attn_problem *problem,
+                      const struct attn_mask_row *row, size_t key) {
+    const struct attn_tensor *mask = &problem->attention_mask;
+    if (!mask->data) return;
+    size_t offset = attn_tensor_offset(mask, row->batch, row->head, row->query) + key * mask->column_stride;
+    for (size_t n = 0; n < ATTN_TILE_KEYS / 64; n++) {
+        for (uint64_t bits = kept->bits[n]; bits; bits &= bits - 1) {
+            size_t bit = (size_t)__builtin_ctzll(bits), at = offset + (64 * n + bit) * mask->column_stride;
+            float bias;
+            if (mask->dtype == ATTN_BOOL) {
+                bias = ((const uint8_t *)mask->data)[at] ? 0 : MINUS_INFINITY;
+            } else {
+                copy_bias(&bias, problem, at, 1);
+            }
+            if (bias == MINUS_INFINITY) kept->bits[n] &= ~((uint64_t)1 << bit);
+        }
+    }
+}
+
+float attn_mask_bias(const struct attn_problem *problem, const struct attn_mask_row *row, size_t key) {
+    const struct attn_tensor *mask = &problem->attention_mask;
+    float bias = 0;
+    int adds = mask->data && mask->dtype != ATTN_BOOL;
+    if (adds) {
+        size_t offset = attn_tensor_offset(mask, row->batch, row->head, row->query) + key * mask->column_stride;
+        copy_bias(&bias, problem, offset, 1);
+    }
+    if (problem->alibi_slopes) subtract_alibi(&bias, !adds, problem, row, key, 1);
+    return bias;
 }

@@ -8,6 +8,7 @@
 
 #include "attn.h"
 #include "softmax.h"
+#include "sparse.h"
 
 /* What is known of a row before any tile is looked at. */
 struct attn_mask_row {
@@ -20,6 +21,9 @@ struct attn_mask_row attn_mask_row(const struct attn_problem *problem, size_t ba
 /* Whether the rows' keys [key_begin, key_end) are all there is to the problem's masks. */
 int attn_mask_is_ranged(const struct attn_problem *problem);
 
+/* Whether the scores are more than dot products: an attention mask, boolean ones too, or ALiBi adds to them. */
+int attn_mask_is_biased(const struct attn_problem *problem);
+
 /* What a row of a ranged problem gets of the tile of keys [key, key + count). */
 static inline struct attn_softmax_row attn_mask_range(const struct attn_mask_row *row, size_t key, size_t count) {
     size_t begin = row->key_begin > key ? row->key_begin - key : 0;
@@ -27,6 +31,23 @@ static inline struct attn_softmax_row attn_mask_range(const struct attn_mask_row
     if (end <= key + begin) return (struct attn_softmax_row){0};
     return (struct attn_softmax_row){.begin = begin, .end = end - key};
 }
+
+/* Takes out of a tile of the sparse mask what lies outside the row's keys. */
+static inline void attn_mask_restrict(struct attn_sparse_tile *kept, const struct attn_mask_row *row, size_t key) {
+    size_t begin = row->key_begin > key ? row->key_begin - key : 0, end = row->key_end > key ? row->key_end - key : 0;
+    attn_sparse_restrict(kept, begin, end);
+}
+
+/* For lists of keys: the first tile from `tile` on of which the row may keep something; what entries the sparse mask has
+ * there, or without one what the other masks leave; those of them that the attention mask leaves; and what it and ALiBi
+ * add to the score of one. */
+size_t attn_mask_next(const struct attn_problem *problem, const struct attn_mask_row *row, size_t tile,
+                      size_t tile_count);
+struct attn_sparse_tile attn_mask_entries(const struct attn_problem *problem, const struct attn_mask_row *row,
+                                          size_t tile, struct attn_sparse_buffer *buffer);
+void attn_mask_filter(struct attn_sparse_tile *kept, const struct attn_problem *problem,
+                      const struct attn_mask_row *row, size_t key);
+float attn_mask_bias(const struct attn_problem *problem, const struct attn_mask_row *row, size_t key);
 
 /* Room for what is not read where it stands. */
 struct attn_mask_buffer {

@@ -5,11 +5,13 @@
 #include "plan.h"
 
 #include "mask.h"
+#include "route.h"
 #include "softmax.h"
 #include "tile.h"
 
-/* Rows of a job: enough that packing a tile of keys and values is a small part of using it. */
-#define BLOCK_ROWS 512
+/* Rows of a job: enough that packing a tile of keys and values is a small part of using it, and whole units of queries
+ * for groups of up to 12 heads. */
+#define BLOCK_ROWS 576
 /* In place: so few queries that packing takes longer than it saves, and rows so long that interleaved sums are the
  * more exact ones. */
 #define IN_PLACE_QUERIES 8
@@ -17,6 +19,11 @@
 #define ELEMENT_BYTES 4 /* the workspace computes in 32 bits */
 
 static size_t round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+/* To whole units, and to at least one. */
+static size_t whole_units(size_t queries) {
+    return queries < ATTN_ROUTE_QUERIES ? ATTN_ROUTE_QUERIES : queries - queries % ATTN_ROUTE_QUERIES;
+}
 
 static size_t greatest_common_divisor(size_t a, size_t b) {
     while (b) {
@@ -38,6 +45,16 @@ static size_t reserve(struct attn_plan *plan, int *overflow, size_t count, size_
     return offset;
 }
 
+/* What a sparse mask asks of the jobs. Where the heads of a group have masks of their own, each one's rows stand together,
+ * so that a strip is rows of one mask; but a few queries stand side by side, to share each key that is read. */
+static void plan_routes(struct attn_plan *plan, const struct attn_problem *problem) {
+    if (!problem->sparse_mask.count || plan->visit_all) return;
+    int is_shared = attn_sparse_is_shared(problem, plan->group_heads);
+    plan->mask_heads = is_shared ? 1 : plan->group_heads;
+    plan->unit_count = (plan->block_queries - 1) / ATTN_ROUTE_QUERIES + 1;
+    plan->heads_apart = !is_shared && !plan->in_place;
+}
+
 int attn_plan_compute(struct attn_plan *plan, const struct attn_problem *problem, const struct attn_result *result) {
     *plan = (struct attn_plan){.field = ATTN_FIELD_NONE};
     if (!problem->batch || !problem->heads || !problem->q_len) return 1;
@@ -46,14 +63,18 @@ int attn_plan_compute(struct attn_plan *plan, const struct attn_problem *problem
     plan->group_heads =
         greatest_common_divisor(problem->heads / problem->key_heads, problem->heads / problem->value_heads);
     plan->group_count = problem->heads / plan->group_heads;
-    size_t most = plan->group_heads < BLOCK_ROWS ? BLOCK_ROWS / plan->group_heads : 1;
-    plan->block_queries = (problem->q_len - 1) / ((problem->q_len - 1) / most + 1) + 1; /* blocks of equal size */
+    /* blocks of equal size, but for the last, and of whole units */
+    size_t most = whole_units(BLOCK_ROWS / plan->group_heads);
+    size_t equal = (problem->q_len - 1) / ((problem->q_len - 1) / most + 1) + 1;
+    plan->block_queries = equal < problem->q_len ? round_up(equal, ATTN_ROUTE_QUERIES) : equal;
     plan->block_count = (problem->q_len - 1) / plan->block_queries + 1;
     plan->block_rows = plan->group_heads * plan->block_queries;
     /* not by the rows: heads that share their keys get the same bits as heads with copies of them */
     plan->in_place = problem->q_len <= IN_PLACE_QUERIES && problem->dim >= IN_PLACE_DIM;
     plan->tile_count = round_up(problem->k_len, ATTN_TILE_KEYS) / ATTN_TILE_KEYS;
     plan->visit_all = result->scores || problem->row_max_over == ATTN_ROW_MAX_ALLOWED;
+
+    plan_routes(plan, problem);
 
     size_t wide = round_up(problem->value_dim, ATTN_PANEL);
     size_t scratch = problem->dim > problem->value_dim ? problem->dim : problem->value_dim;
@@ -70,6 +91,8 @@ int attn_plan_compute(struct attn_plan *plan, const struct attn_problem *problem
     plan->mask_rows_offset = reserve(plan, &overflow, plan->block_rows, 1, sizeof(struct attn_mask_row));
     plan->tile_max_offset =
         reserve(plan, &overflow, result->weights ? plan->block_rows : 0, plan->tile_count, ELEMENT_BYTES);
+    plan->routes_offset = reserve(plan, &overflow, plan->mask_heads * plan->unit_count, plan->tile_count, 1);
+    plan->tallies_offset = reserve(plan, &overflow, plan->mask_heads ? plan->tile_count : 0, 1, attn_route_tally_bytes());
     return !overflow;
 }
 

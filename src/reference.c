@@ -85,7 +85,7 @@ static real additive(const struct attn_problem *p, struct row r, size_t j) {
     if (!p->attention_mask.data) return 0;
     const real a = element(&p->attention_mask, r.b, r.h, r.i, j);
     if (p->attention_mask.dtype == ATTN_BOOL) return a != 0 ? 0 : -(real)INFINITY;
-    return p->sparse_mask.kind != ATTN_MASK_NONE && a <= (real)-1e38 ? -(real)INFINITY : a;
+    return p->sparse_mask.count && a <= (real)-1e38 ? -(real)INFINITY : a;
 }
 
 static real logit(const struct attn_problem *p, struct row r, size_t j) {
@@ -96,16 +96,56 @@ static real logit(const struct attn_problem *p, struct row r, size_t j) {
     return (p->alibi_slopes ? s - p->alibi_slopes[r.h] * distance : s) + a;
 }
 
+static int listed(const uint32_t *ptr, const uint32_t *indices, size_t row, size_t column, uint32_t *at) {
+    for (*at = ptr[row]; *at < ptr[row + 1]; ++*at)
+        if (indices[*at] == column) return 1;
+    return 0;
+}
+
+/* The weight that a leaf of the sparse mask gives, 0 = not kept. */
+static real leaf_weight(const struct attn_problem *p, const struct attn_mask_node *leaf, struct row r, size_t j) {
+    const size_t b = leaf->batch == 1 ? 0 : r.b;
+    const size_t head = b * leaf->heads + (leaf->heads ? r.h / (p->heads / leaf->heads) : 0);
+    const size_t row = head * p->q_len + r.i, of_batch = b * p->q_len + r.i;
+    const int64_t distance = (int64_t)j - (int64_t)r.i - leaf->offset;
+    uint32_t at;
+    switch (leaf->kind) {
+    case ATTN_MASK_BAND:
+        return (leaf->before == ATTN_UNBOUNDED || distance >= -(int64_t)leaf->before) &&
+               (leaf->after == ATTN_UNBOUNDED || distance <= (int64_t)leaf->after);
+    case ATTN_MASK_COLUMNS: return j < leaf->ends[b];
+    case ATTN_MASK_DOCUMENTS:
+        return leaf->begins[of_batch] <= j && j < leaf->ends[of_batch] &&
+               (!leaf->key_ids || leaf->key_ids[b * p->k_len + j] == leaf->query_ids[of_batch]);
+    case ATTN_MASK_BLOCKS: {
+        const size_t rows = (p->q_len + leaf->block_rows - 1) / leaf->block_rows;
+        return listed(leaf->ptr, leaf->indices, head * rows + r.i / leaf->block_rows, j / leaf->block_columns, &at);
+    }
+    case ATTN_MASK_BITS: return leaf->bits[row * ((p->k_len + 127) / 128 * 4) + j / 32] >> j % 32 & 1;
+    case ATTN_MASK_DENSE: return leaf->weights[row * p->k_len + j];
+    case ATTN_MASK_CSR:
+        if (!listed(leaf->ptr, leaf->indices, row, j, &at)) return 0;
+        return leaf->weights ? leaf->weights[at] : 1;
+    default: return 1;
+    }
+}
+
 /* The sparse mask's weight, 0 = not kept. */
 static real sparse_weight(const struct attn_problem *p, struct row r, size_t j) {
-    const struct attn_mask *mask = &p->sparse_mask;
-    if (mask->kind == ATTN_MASK_NONE) return 1;
-    const size_t b = mask->batch == 1 ? 0 : r.b, h = r.h / (p->heads / mask->heads);
-    const size_t row = (b * mask->heads + h) * p->q_len + r.i;
-    if (mask->kind == ATTN_MASK_DENSE) return mask->weights[row * p->k_len + j];
-    for (uint32_t at = mask->ptr[row]; at < mask->ptr[row + 1]; at++)
-        if (mask->indices[at] == j) return mask->weights ? mask->weights[at] : 1;
-    return 0;
+    float weights[ATTN_MASK_NODES + 1] = {1}; /* as masks define them: in float32 */
+    for (size_t n = 0; n < p->sparse_mask.count; n++) {
+        const struct attn_mask_node *node = &p->sparse_mask.nodes[n];
+        float *const w = &weights[n + 1];
+        const float left = weights[node->left + 1], right = weights[node->right + 1];
+        switch (node->kind) {
+        case ATTN_MASK_AND: *w = left * right; break;
+        case ATTN_MASK_OR: *w = left > right ? left : right; break;
+        case ATTN_MASK_MERGE: *w = left + right < 1 ? left + right : 1; break;
+        case ATTN_MASK_NOT: *w = left == 0; break;
+        default: *w = (float)leaf_weight(p, node, r, j);
+        }
+    }
+    return weights[p->sparse_mask.count];
 }
 
 static int dropout_acts(const struct attn_problem *p) { return p->dropout.training && p->dropout.rate > 0; }
@@ -156,7 +196,7 @@ static void reference_row(const struct attn_problem *p, const struct attn_refere
         }
         const real w = sparse_weight(p, r, j);
         real e = exp((real)d[j] - max);
-        if (p->sparse_mask.kind != ATTN_MASK_NONE)
+        if (p->sparse_mask.count)
             e = p->weighting == ATTN_WEIGHTING_MULTIPLY ? e * w : e / (w + (real)1e-6);
         sum += e;
         if (dropout_acts(p)) e = dropout_keeps(p, r, j) ? e / (real)(1 - p->dropout.rate) : 0;

@@ -139,7 +139,7 @@ static vec weigh(float *scores, const struct attn_softmax_tile *tile, const stru
 
 /* Whether a row's logits are its dot products times a positive factor, but for what is out. */
 static int is_plain(const struct attn_softmax_row *row, const struct attn_softmax_tile *tile) {
-    return !row->bias && !row->weight && tile->rules.softcap == 0 && tile->rules.scaling > 0;
+    return !row->bias && tile->rules.softcap == 0 && tile->rules.scaling > 0;
 }
 
 static void scale(float *destination, const float *source, const struct attn_softmax_tile *tile) {
@@ -149,13 +149,23 @@ static void scale(float *destination, const float *source, const struct attn_sof
     }
 }
 
+/* Takes out what lies outside the row's columns, or has no weight; returns as restrict_to does. */
+static vec take_out_unkept(float *scores, vec *least, const struct attn_softmax_tile *tile,
+                           const struct attn_softmax_row *row) {
+    vec allowed = restrict_to(scores, least, tile, row);
+    if (!row->weight) return allowed;
+    vec kept = weigh(scores, tile, row);
+    *least = vec_splat(MINUS_INFINITY); /* as if some key were out */
+    return tile->rules.max_over == ATTN_ROW_MAX_ALLOWED ? allowed : kept;
+}
+
 /* Takes out of the dot products of a plain row what is out; returns as restrict_to does. */
 static vec plain_dots(float *scores, vec *least, const struct attn_softmax_tile *tile,
                       const struct attn_softmax_row *row) {
     if (row->scores) scale(row->scores, scores, tile);
     if (row->keep) keep_only(scores, tile, row->keep);
     if (row->keep && row->scores && tile->rules.stage == ATTN_SCORES_BIASED) keep_only(row->scores, tile, row->keep);
-    return restrict_to(scores, least, tile, row);
+    return take_out_unkept(scores, least, tile, row);
 }
 
 /* Dot products of any other row to logits, in place; returns as restrict_to does. */
@@ -169,11 +179,7 @@ static vec logits(float *scores, float *lost, vec *least, const struct attn_soft
     if (row->bias) add_bias(scores, lost, tile, row->bias, is_scaled ? 1 : tile->rules.scaling);
     if (row->keep) keep_only(scores, tile, row->keep);
     if (row->scores && tile->rules.stage == ATTN_SCORES_BIASED) copy(row->scores, scores, tile);
-    vec allowed = restrict_to(scores, least, tile, row);
-    if (!row->weight) return allowed;
-    vec kept = weigh(scores, tile, row);
-    *least = vec_splat(MINUS_INFINITY); /* as if some key were out */
-    return tile->rules.max_over == ATTN_ROW_MAX_ALLOWED ? allowed : kept;
+    return take_out_unkept(scores, least, tile, row);
 }
 
 /* How a row's logits, or dot products, become exponentials: with the constants of e^x, or with those of 2^x where `two`
@@ -314,7 +320,7 @@ void attn_softmax_advance(struct attn_softmax *states, float *scores, const stru
     }
 }
 
-struct attn_softmax_rules attn_softmax_rules(const struct attn_problem *problem, int ranged,
+struct attn_softmax_rules attn_softmax_rules(const struct attn_problem *problem, int is_biased,
                                              enum attn_score_stage stage) {
     struct attn_softmax_rules rules = {
         .factor = problem->scaling,
@@ -325,7 +331,7 @@ struct attn_softmax_rules attn_softmax_rules(const struct attn_problem *problem,
     };
     /* the scaling, with log2 e in it, must neither overflow nor lose bits */
     int takes_factor = problem->scaling > 1e-30f && problem->scaling < 1e30f;
-    rules.to_base_2 = ranged && takes_factor && problem->softcap == 0;
+    rules.to_base_2 = !is_biased && takes_factor && problem->softcap == 0;
     if (rules.to_base_2) rules.factor *= LOG2_E;
     return rules;
 }

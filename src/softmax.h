@@ -20,8 +20,8 @@ struct attn_softmax_rules {
     enum attn_score_stage stage;
 };
 
-/* ranged: no mask but ranges of keys. */
-struct attn_softmax_rules attn_softmax_rules(const struct attn_problem *problem, int ranged,
+/* is_biased: something is added to the scores. */
+struct attn_softmax_rules attn_softmax_rules(const struct attn_problem *problem, int is_biased,
                                              enum attn_score_stage stage);
 
 /* State of four rows over the tiles seen so far. */

@@ -31,9 +31,13 @@ struct attn_tile_kernels {
     void (*multiply_kept)(float *c, float rescale, const float *a, const uint8_t *keep, struct attn_panels b,
                           size_t panels, size_t depth);
 
-    /* C [rows, count] = A [rows, depth] * B^T, where row j of B stands at b + j * b_stride; C is written up to a
-     * multiple of 4 columns. Each element is a sum of four interleaved sums. */
-    void (*dot)(float *c, size_t c_stride, const float *a, size_t a_stride, size_t rows, const void *b, size_t b_stride,
+    /* The same as multiply, in blocks, where row k of B [depth, panels * 8] stands at b[k]. */
+    void (*multiply_listed)(float *c, size_t c_stride, const float *rescale, const float *a, size_t a_stride,
+                            size_t rows, const void *const *b, size_t panels, size_t depth, size_t block);
+
+    /* C [rows, count] = A [rows, depth] * B^T, where row j of B stands at b[j]; C is written up to a multiple of 4
+     * columns. Each element is a sum of four interleaved sums. */
+    void (*dot)(float *c, size_t c_stride, const float *a, size_t a_stride, size_t rows, const void *const *b,
                 size_t count, size_t depth);
 
     /* B without its first `rows` rows. */
@@ -51,7 +55,9 @@ struct attn_tile_kernels {
                                      struct attn_panels, size_t, size_t, size_t, size_t);                              \
     void attn_tile_##type##_multiply_kept(float *, float, const float *, const uint8_t *, struct attn_panels, size_t,  \
                                           size_t);                                                                     \
-    void attn_tile_##type##_dot(float *, size_t, const float *, size_t, size_t, const void *, size_t, size_t, size_t); \
+    void attn_tile_##type##_multiply_listed(float *, size_t, const float *, const float *, size_t, size_t,             \
+                                            const void *const *, size_t, size_t, size_t);                              \
+    void attn_tile_##type##_dot(float *, size_t, const float *, size_t, size_t, const void *const *, size_t, size_t);  \
     struct attn_panels attn_tile_##type##_below(struct attn_panels, size_t);                                           \
     int attn_tile_##type##_is_finite(struct attn_panels, size_t, size_t);
 ATTN_TILE_TYPES(ATTN_DECLARE_KERNELS)

@@ -24,18 +24,27 @@ struct factors {
     size_t row_stride, step;
 };
 
+/* Where B stands: in panels, or row by row, each wherever its address says. */
+struct matrix {
+    struct attn_panels panels;
+    const void *const *rows;
+    size_t offset; /* in elements, from the rows' addresses on */
+};
+
 /* The sums of a register tile over terms [k, end). The loop stays rolled: unrolled, the engines load everything
  * first, and spill. */
-INLINE void sum_tile(const size_t rows, const size_t wide, vec sums[MAX_SUMS][2], struct factors a,
-                     struct attn_panels b, size_t k, size_t end) {
-    const ELEMENT *row = (const ELEMENT *)b.data + k * b.row_stride;
+INLINE void sum_tile(const size_t rows, const size_t wide, const int is_listed, vec sums[MAX_SUMS][2], struct factors a,
+                     struct matrix b, size_t k, size_t end) {
+    const size_t panel_stride = is_listed ? ATTN_PANEL : b.panels.panel_stride;
+    const ELEMENT *row = is_listed ? NULL : (const ELEMENT *)b.panels.data + k * b.panels.row_stride;
     UNROLL for (size_t i = 0; i < rows * wide; i++) sums[i][0] = sums[i][1] = vec_splat(0);
-    for (; k < end; k++, row += b.row_stride) {
+    for (; k < end; k++, row = is_listed ? NULL : row + b.panels.row_stride) {
         const float *term = a.data + k * a.step;
+        if (is_listed) row = (const ELEMENT *)b.rows[k] + b.offset;
         row = vec_base(row);
         if (a.row_stride == 1) term = vec_base(term);
         UNROLL for (size_t w = 0; w < wide; w++) {
-            const ELEMENT *entry = row + w * b.panel_stride;
+            const ELEMENT *entry = row + w * panel_stride;
             vec low = LOAD_FOUR(entry), high = LOAD_FOUR(entry + 4);
             UNROLL for (size_t r = 0; r < rows; r++) {
                 vec x = vec_splat(term[r * a.row_stride]), *sum = sums[r * wide + w];
@@ -62,20 +71,25 @@ struct product {
     size_t c_stride;
     const float *rescale, *a;
     size_t a_stride;
-    struct attn_panels b;
+    struct matrix b;
     size_t panels, depth, first_block, block;
 };
 
 /* One register tile from panel `panel` on; `rows` and `wide`, its panels, are constants at each call, and the sums become
  * registers. */
-INLINE void multiply_tile(const size_t rows, const size_t wide, const struct product *of, size_t panel,
-                          struct factors a) {
-    const struct attn_panels b = panels_from(of->b, panel);
+INLINE void multiply_tile(const size_t rows, const size_t wide, const int is_listed, const struct product *of,
+                          size_t panel, struct factors a) {
+    struct matrix b = of->b;
+    if (is_listed) {
+        b.offset = panel * ATTN_PANEL;
+    } else {
+        b.panels = panels_from(b.panels, panel);
+    }
     size_t k = 0, next = of->first_block;
     do {
         size_t end = next < of->depth ? next : of->depth;
         vec sums[MAX_SUMS][2];
-        sum_tile(rows, wide, sums, a, b, k, end);
+        sum_tile(rows, wide, is_listed, sums, a, b, k, end);
         UNROLL for (size_t r = 0; r < rows; r++) {
             UNROLL for (size_t w = 0; w < wide; w++) {
                 float *entry = of->c + r * of->c_stride + (panel + w) * ATTN_PANEL;
@@ -101,7 +115,7 @@ INLINE void multiply_tile(const size_t rows, const size_t wide, const struct pro
 #define PACKED_PANELS 4
 
 /* Register tiles of one size over as many panels as they fill, single ones over the rest; returns their rows. */
-INLINE size_t multiply_rows(const size_t rows, const size_t wide, const struct product *of) {
+INLINE size_t multiply_rows(const size_t rows, const size_t wide, const int is_listed, const struct product *of) {
     const struct factors in_place = {of->a, of->a_stride, 1};
     size_t panel = 0;
     if (rows == PACKED_ROWS && of->panels >= PACKED_PANELS && of->depth <= PACKED_TERMS) {
@@ -110,24 +124,34 @@ INLINE size_t multiply_rows(const size_t rows, const size_t wide, const struct p
         const float *sources[PACKED_ROWS];
         for (size_t r = 0; r < PACKED_ROWS; r++) sources[r] = of->a + r * of->a_stride;
         attn_pack_four_f32(packed, PACKED_ROWS, sources, of->depth);
-        for (; panel < of->panels; panel++) multiply_tile(rows, 1, of, panel, four);
+        for (; panel < of->panels; panel++) multiply_tile(rows, 1, is_listed, of, panel, four);
     }
-    for (; panel + wide <= of->panels; panel += wide) multiply_tile(rows, wide, of, panel, in_place);
-    for (; wide > 1 && panel < of->panels; panel++) multiply_tile(rows, 1, of, panel, in_place);
+    for (; panel + wide <= of->panels; panel += wide) multiply_tile(rows, wide, is_listed, of, panel, in_place);
+    for (; wide > 1 && panel < of->panels; panel++) multiply_tile(rows, 1, is_listed, of, panel, in_place);
     return rows;
+}
+
+INLINE void multiply_all(struct product of, size_t rows, const int is_listed) {
+    for (size_t taken; rows; rows -= taken) {
+        taken = rows >= MOST_ROWS ? multiply_rows(MOST_ROWS, 1, is_listed, &of)
+                : rows >= 4       ? multiply_rows(4, 1, is_listed, &of)
+                : rows >= 2       ? multiply_rows(2, 2, is_listed, &of)
+                                  : multiply_rows(1, 4, is_listed, &of);
+        of.a += taken * of.a_stride, of.c += taken * of.c_stride;
+        if (of.rescale) of.rescale += taken;
+    }
 }
 
 void KERNEL(multiply)(float *c, size_t c_stride, const float *rescale, const float *a, size_t a_stride, size_t rows,
                       struct attn_panels b, size_t panels, size_t depth, size_t first_block, size_t block) {
-    struct product of = {c, c_stride, rescale, a, a_stride, b, panels, depth, first_block, block};
-    for (size_t taken; rows; rows -= taken) {
-        taken = rows >= MOST_ROWS ? multiply_rows(MOST_ROWS, 1, &of)
-                : rows >= 4       ? multiply_rows(4, 1, &of)
-                : rows >= 2       ? multiply_rows(2, 2, &of)
-                                  : multiply_rows(1, 4, &of);
-        of.a += taken * a_stride, of.c += taken * c_stride;
-        if (rescale) of.rescale += taken;
-    }
+    multiply_all((struct product){c, c_stride, rescale, a, a_stride, {b, NULL, 0}, panels, depth, first_block, block},
+                 rows, 0);
+}
+
+void KERNEL(multiply_listed)(float *c, size_t c_stride, const float *rescale, const float *a, size_t a_stride,
+                             size_t rows, const void *const *b, size_t panels, size_t depth, size_t block) {
+    multiply_all((struct product){c, c_stride, rescale, a, a_stride, {{0}, b, 0}, panels, depth, block, block}, rows,
+                 1);
 }
 
 void KERNEL(multiply_kept)(float *c, float rescale, const float *a, const uint8_t *keep, struct attn_panels b,
@@ -192,14 +216,12 @@ INLINE void dot_tile(const size_t rows, const size_t together, float *c, size_t 
     UNROLL for (size_t r = 0; r < rows; r++) vec_store(c + r * c_stride, vec_sum_each(sums[r]));
 }
 
-void KERNEL(dot)(float *c, size_t c_stride, const float *a, size_t a_stride, size_t rows, const void *b,
-                 size_t b_stride, size_t count, size_t depth) {
+void KERNEL(dot)(float *c, size_t c_stride, const float *a, size_t a_stride, size_t rows, const void *const *b,
+                 size_t count, size_t depth) {
     for (size_t j = 0; j < count; j += 4) {
         const ELEMENT *columns[4];
         /* columns beyond the last repeat it: nothing else is sure to be there */
-        for (size_t i = 0; i < 4; i++) {
-            columns[i] = (const ELEMENT *)b + (j + i < count ? j + i : count - 1) * b_stride;
-        }
+        for (size_t i = 0; i < 4; i++) columns[i] = b[j + i < count ? j + i : count - 1];
         float *entry = c + j;
         size_t r = 0;
         for (; r + 4 <= rows; r += 4) {

@@ -23,6 +23,7 @@
  *     vec_sum_each(v)                               vec_sum of each of v[0] .. v[3]
  *     vec_transpose(v)                              4 x 4, in place
  *     vec_all(mask)                                 whether a lane mask is set in all lanes
+ *     vec_bits(mask)                                bit l is lane l's
  *
  * Four unsigned integers of 32 bits in the same type:
  *     vec_load_u32(p) vec_store_u32(p, v) vec_splat_u32(x)

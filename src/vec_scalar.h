@@ -47,6 +47,9 @@ static inline int vec_is_finite_float16(vec largest) {
 }
 static inline vec vec_load_bool(const uint8_t *p) { VEC_LANES(r.bits[i] = p[i] ? UINT32_MAX : 0); }
 static inline vec vec_and(vec a, vec b) { VEC_LANES(r.bits[i] = a.bits[i] & b.bits[i]); }
+static inline uint32_t vec_bits(vec mask) {
+    return (mask.bits[0] & 1) | (mask.bits[1] & 2) | (mask.bits[2] & 4) | (mask.bits[3] & 8);
+}
 static inline int vec_all(vec mask) { return mask.bits[0] && mask.bits[1] && mask.bits[2] && mask.bits[3]; }
 static inline vec vec_add(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] + b.lane[i]); }
 static inline vec vec_sub(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] - b.lane[i]); }

@@ -46,6 +46,7 @@ static inline vec vec_load_bool(const uint8_t *p) {
     return wasm_i32x4_ne(bytes, wasm_i32x4_const_splat(0));
 }
 static inline vec vec_and(vec a, vec b) { return wasm_v128_and(a, b); }
+static inline uint32_t vec_bits(vec mask) { return wasm_i32x4_bitmask(mask); }
 static inline int vec_all(vec mask) { return wasm_i32x4_all_true(mask); }
 static inline vec vec_add(vec a, vec b) { return wasm_f32x4_add(a, b); }
 static inline vec vec_sub(vec a, vec b) { return wasm_f32x4_sub(a, b); }

@@ -312,21 +312,25 @@ static int draw_sparse_mask(struct case_problem *c, uint8_t *dead, struct case_r
                             struct case_arena *arena) {
     static const uint8_t densities[] = {100, 50, 50, 10, 10, 2, 0};
     struct attn_problem *p = &c->problem;
-    struct attn_mask *mask = &p->sparse_mask;
     if (!chance(random, 45)) return 0;
+    struct attn_mask_node *mask = case_alloc(arena, sizeof *mask);
+    if (!mask) return -1;
+    *mask = (struct attn_mask_node){.kind = ATTN_MASK_DENSE};
+    p->sparse_mask = (struct attn_mask){mask, 1};
     const uint32_t pattern = case_random_below(random, 4), style = case_random_below(random, 4);
     const uint32_t parameter = pattern == 0 ? PICK(random, densities) : case_random_below(random, 40);
     const size_t heads[] = {1, p->key_heads, p->heads};
-    mask->batch = chance(random, 50) ? 1 : p->batch;
-    mask->heads = PICK(random, heads);
-    if (p->heads == 0 || p->batch == 0) mask->batch = p->batch, mask->heads = p->heads;
+    mask->batch = chance(random, 50) ? 1 : (uint32_t)p->batch;
+    mask->heads = (uint32_t)PICK(random, heads);
+    if (p->heads == 0 || p->batch == 0) mask->batch = (uint32_t)p->batch, mask->heads = (uint32_t)p->heads;
     p->weighting = chance(random, 50) ? ATTN_WEIGHTING_MULTIPLY : ATTN_WEIGHTING_INVERSE;
+    p->route = chance(random, 50) ? ATTN_ROUTE_AUTO : chance(random, 50) ? ATTN_ROUTE_TILES : ATTN_ROUTE_ROWS;
     const int kill_rows = chance(random, 30), kill_columns = chance(random, 30), explicit_zeros = chance(random, 10);
     const int may_kill = p->row_max_over == ATTN_ROW_MAX_KEPT; /* otherwise such keys still count for the maximum */
     if (kill_columns && may_kill)
         for (size_t j = 0; j < p->k_len; j++) dead[j] |= (uint8_t)chance(random, 25);
 
-    const size_t rows = mask->batch * mask->heads * p->q_len;
+    const size_t rows = (size_t)mask->batch * mask->heads * p->q_len;
     float *weights = case_alloc(arena, rows * p->k_len * sizeof *weights);
     if (!weights) return -1;
     size_t kept = 0;

@@ -17,7 +17,7 @@ struct input {
     const uint8_t *at;
     size_t left;
     struct case_random filler; /* contents of tensors */
-    void *blocks[40];
+    void *blocks[128];
     size_t block_count;
 };
 
@@ -105,24 +105,53 @@ static const int32_t *per_batch(struct input *in, const struct attn_problem *p, 
     return values;
 }
 
-static void sparse_mask(struct input *in, struct attn_problem *p) {
-    struct attn_mask *mask = &p->sparse_mask;
+static void fill(struct input *in, const uint32_t **array_, size_t count, uint32_t range) {
+    uint32_t *values = array(in, count * sizeof *values);
+    for (size_t n = 0; n < count; n++) values[n] = byte(in) > 250 ? word(in) : byte(in) % (range + 1);
+    *array_ = byte(in) == 255 ? NULL : values;
+}
+
+/* A leaf, or a combination of nodes before it. */
+static void mask_node(struct input *in, const struct attn_problem *p, struct attn_mask_node *mask, uint32_t before) {
     const uint32_t choice = byte(in);
-    mask->batch = choice & 1 ? 1 : p->batch;
-    mask->heads = choice & 2 ? 1 : choice & 4 ? p->key_heads : p->heads;
-    if (choice >= 250) mask->batch = size_of(in), mask->heads = size_of(in);
-    p->weighting = (enum attn_weighting)(choice == 249 ? byte(in) : choice >> 3 & 1);
-    const size_t rows = product(mask->batch, mask->heads, p->q_len, 1), cells = product(rows, p->k_len, 1, 1);
-    mask->kind = (enum attn_mask_kind)(choice == 248 ? byte(in) : choice >> 4 & 3);
+    const uint32_t k_len = p->k_len < 256 ? (uint32_t)p->k_len : 255;
+    mask->batch = choice & 1 ? 1 : (uint32_t)p->batch;
+    mask->heads = choice & 2 ? 1 : (uint32_t)(choice & 4 ? p->key_heads : p->heads);
+    if (choice >= 250) mask->batch = (uint32_t)size_of(in), mask->heads = (uint32_t)size_of(in);
+    mask->kind = (enum attn_mask_kind)(byte(in) % (before ? ATTN_MASK_NOT + 2 : ATTN_MASK_AND));
+    mask->left = before ? byte(in) % (before + (choice == 248)) : 0;
+    mask->right = before ? byte(in) % (before + (choice == 247)) : 0;
+    mask->before = byte(in) < 128 ? byte(in) % 20 : word(in);
+    mask->after = byte(in) < 128 ? byte(in) % 20 : ATTN_UNBOUNDED;
+    mask->offset = byte(in) < 250 ? (int32_t)(byte(in) % 20) - 10 : (int32_t)word(in);
+    mask->block_rows = choice == 246 ? word(in) : 1 + byte(in) % 40;
+    mask->block_columns = choice == 245 ? word(in) : 1 + byte(in) % 40;
+    size_t rows = product(mask->batch, mask->heads, p->q_len, 1);
+    const size_t cells = product(rows, p->k_len, 1, 1), bits = product(rows, (p->k_len + 127) / 128, 4, 1);
+    if (mask->batch > 64 || bits > MOST_ELEMENTS || product(64, p->k_len, 1, 1) > MOST_ELEMENTS ||
+        product(64, p->q_len, 1, 1) > MOST_ELEMENTS) {
+        mask->kind = ATTN_MASK_FULL;
+        return;
+    }
+    if (mask->kind == ATTN_MASK_COLUMNS) fill(in, &mask->ends, mask->batch, k_len);
+    if (mask->kind == ATTN_MASK_DOCUMENTS) {
+        fill(in, &mask->begins, mask->batch * p->q_len, k_len);
+        fill(in, &mask->ends, mask->batch * p->q_len, k_len);
+        if (byte(in) & 1) fill(in, (const uint32_t **)&mask->query_ids, mask->batch * p->q_len, 3);
+        if (mask->query_ids) fill(in, (const uint32_t **)&mask->key_ids, mask->batch * p->k_len, 3);
+    }
+    if (mask->kind == ATTN_MASK_BITS) fill(in, &mask->bits, bits, 0);
+    if (mask->kind == ATTN_MASK_BLOCKS && mask->block_rows)
+        rows = product(mask->batch, mask->heads, p->q_len / mask->block_rows + (p->q_len % mask->block_rows > 0), 1);
     if (mask->kind == ATTN_MASK_DENSE) {
-        if (cells > MOST_ELEMENTS) mask->kind = ATTN_MASK_NONE;
+        if (cells > MOST_ELEMENTS) mask->kind = ATTN_MASK_FULL;
         float *weights = cells > MOST_ELEMENTS ? NULL : array(in, cells * sizeof *weights);
         for (size_t n = 0; weights && n < cells; n++) weights[n] = byte(in) & 1 ? 0 : (float)byte(in) / 100;
         mask->weights = weights;
     }
-    if (mask->kind != ATTN_MASK_CSR) return;
+    if (mask->kind != ATTN_MASK_CSR && mask->kind != ATTN_MASK_BLOCKS) return;
     if (rows >= MOST_ELEMENTS) { /* the checker reads `ptr` up to here */
-        mask->kind = ATTN_MASK_NONE;
+        mask->kind = ATTN_MASK_FULL;
         return;
     }
     uint32_t *ptr = array(in, (rows + 1) * sizeof *ptr), indices[256], len = 0;
@@ -146,6 +175,17 @@ static void sparse_mask(struct input *in, struct attn_problem *p) {
     mask->indices = own;
     if (byte(in) & 1)
         mask->weights = memset(array(in, mask->indices_len * sizeof(float)), 0x3d, mask->indices_len * sizeof(float));
+}
+
+static void sparse_mask(struct input *in, struct attn_problem *p) {
+    const uint32_t choice = byte(in), count = choice & 3 ? choice & 3 : byte(in) % 8;
+    struct attn_mask_node *nodes = array(in, count * sizeof *nodes);
+    memset(nodes, 0, count * sizeof *nodes);
+    for (uint32_t n = 0; n < count; n++) mask_node(in, p, &nodes[n], n);
+    p->sparse_mask = (struct attn_mask){byte(in) == 255 ? NULL : nodes, choice == 252 ? size_of(in) : count};
+    if (choice == 252 && p->sparse_mask.count < 64) p->sparse_mask.count = count;
+    p->weighting = (enum attn_weighting)(choice == 249 ? byte(in) : choice >> 3 & 1);
+    p->route = (enum attn_route)(choice == 248 ? byte(in) : byte(in) % 3);
 }
 
 static void problem(struct input *in, struct attn_problem *p) {

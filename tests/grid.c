@@ -109,13 +109,15 @@ static void draw_attention_mask(struct attn_problem *p, const uint8_t *dead, uns
 
 static void draw_sparse_mask(struct attn_problem *p, const uint8_t *dead, unsigned parts, struct case_random *random,
                              struct case_arena *arena) {
-    struct attn_mask *mask = &p->sparse_mask;
+    struct attn_mask_node *mask = array(arena, 1, sizeof *mask);
+    *mask = (struct attn_mask_node){.kind = parts & DENSE ? ATTN_MASK_DENSE : ATTN_MASK_CSR};
+    p->sparse_mask = (struct attn_mask){mask, 1};
     const size_t heads[] = {1, p->key_heads, p->heads};
-    mask->kind = parts & DENSE ? ATTN_MASK_DENSE : ATTN_MASK_CSR;
-    mask->batch = chance(random, 50) ? 1 : p->batch;
-    mask->heads = PICK(random, heads);
+    mask->batch = chance(random, 50) ? 1 : (uint32_t)p->batch;
+    mask->heads = (uint32_t)PICK(random, heads);
     p->weighting = chance(random, 50) ? ATTN_WEIGHTING_MULTIPLY : ATTN_WEIGHTING_INVERSE;
-    const size_t rows = mask->batch * mask->heads * p->q_len, cells = rows * p->k_len;
+    p->route = (enum attn_route)case_random_below(random, 3);
+    const size_t rows = (size_t)mask->batch * mask->heads * p->q_len, cells = rows * p->k_len;
     const int weighted = chance(random, 75);
     float *weights = array(arena, cells, sizeof *weights), *values = array(arena, cells, sizeof *values);
     uint32_t *ptr = array(arena, rows + 1, sizeof *ptr), *indices = array(arena, cells, sizeof *indices);

@@ -123,6 +123,11 @@ static int has_rows(const struct guarded *g, const float *want, size_t want_stri
     return same;
 }
 
+/* Where rows stand. */
+static void list_rows(const void **addresses, const void *rows, size_t bytes, size_t count, size_t stride) {
+    for (size_t n = 0; n < count; n++) addresses[n] = (const char *)rows + n * stride * bytes;
+}
+
 /* ---- products of rows and panels ---- */
 
 struct operands {
@@ -175,6 +180,26 @@ static void test_multiply_size(const struct operands *o, int rescales, int packe
     free(a), free(rescale), free((void *)b.data);
 }
 
+/* The rows of B listed one by one, in panels that stand side by side: as a matrix in place. */
+static void test_multiply_listed_size(const struct operands *o, int rescales, size_t rows, size_t panels, size_t depth,
+                                      size_t block) {
+    const size_t columns = panels * ATTN_PANEL;
+    float *a = rows_of(o->a[0], sizeof *a, DEPTH, rows, depth, depth);
+    float *rescale = rows_of(o->rescale, sizeof *rescale, 0, 1, rows, rows);
+    const struct attn_panels b = panels_of(o->b_elements, bytes_of(o->type), 0, panels, depth);
+    const void *addresses[DEPTH];
+    list_rows(addresses, b.data, bytes_of(o->type), depth, b.row_stride);
+    struct guarded c = guarded(rows, columns);
+    for (size_t r = 0; rescales && r < rows; r++) memcpy(c.data + r * c.stride, o->c[r], columns * sizeof(float));
+    attn_tile_kernels[o->type].multiply_listed(c.data, c.stride, rescales ? rescale : NULL, a, depth, rows, addresses,
+                                               panels, depth, block);
+    const int same = has_rows(&c, o->alone[0], COLUMNS);
+    check(ends_guarded(c, columns) && same, "%s multiply_listed: %zu rows, %zu panels, depth %zu in blocks of %zu%s: %s",
+          type_names[o->type], rows, panels, depth, block, rescales ? ", rescaled" : "",
+          same ? "wrote outside" : "other bits than alone");
+    free(a), free(rescale), free((void *)b.data);
+}
+
 static void test_multiply(struct operands *o) {
     static const struct { size_t first, others; } blocks[] = {{16, 16}, {64, 64}, {8, 64}};
     for (size_t d = 0; d < COUNT(depths); d++)
@@ -186,6 +211,10 @@ static void test_multiply(struct operands *o) {
                         for (int packed = 0; packed < 2; packed++)
                             test_multiply_size(o, rescales, packed, rows, panels, depths[d], blocks[block].first,
                                                blocks[block].others);
+                if (blocks[block].first != blocks[block].others) continue;
+                for (size_t rows = 0; rows <= ROWS; rows++)
+                    for (size_t panels = 0; panels <= PANELS; panels++)
+                        test_multiply_listed_size(o, rescales, rows, panels, depths[d], blocks[block].others);
             }
 }
 
@@ -262,7 +291,7 @@ static void dot_alone(struct dot_operands *o, size_t depth) {
         for (size_t j = 0; j < DOT_COUNT; j++) {
             float c[4];
             double sum = 0, magnitudes = 0;
-            attn_tile_f32_dot(c, 4, o->a[r], DEPTH, 1, o->b[j], DEPTH, 1, depth);
+            attn_tile_f32_dot(c, 4, o->a[r], DEPTH, 1, (const void *const[]){o->b[j]}, 1, depth);
             o->alone[r][j] = c[0];
             for (size_t k = 0; k < depth; k++) {
                 const double product = (double)o->a[r][k] * (double)o->b[j][k];
@@ -279,7 +308,9 @@ static void test_dot_size(const struct dot_operands *o, size_t gap, size_t rows,
     float *a = rows_of(o->a[0], sizeof *a, DEPTH, rows, depth, stride);
     void *b = rows_of(o->b_elements, bytes_of(o->type), DEPTH, count, depth, stride);
     struct guarded c = guarded(rows, count);
-    attn_tile_kernels[o->type].dot(c.data, c.stride, a, stride, rows, b, stride, count, depth);
+    const void *addresses[DOT_COUNT];
+    list_rows(addresses, b, bytes_of(o->type), count, stride);
+    attn_tile_kernels[o->type].dot(c.data, c.stride, a, stride, rows, addresses, count, depth);
     const int same = has_rows(&c, o->alone[0], DOT_COUNT);
     check(ends_guarded(c, (count + 3) / 4 * 4) && same, "%s dot: %zu rows, %zu columns, depth %zu, gap %zu: %s",
           type_names[o->type], rows, count, depth, gap, same ? "wrote outside" : "other bits than alone");

@@ -55,7 +55,7 @@ static enum attn_status run_slices(const struct attn_problem *p, const struct at
         const struct attn_progress before = progress;
         status = attn_run_slice(&plan, p, r, workspace, plan.workspace_bytes, &progress, row_tiles);
         const int is_legal =
-            progress.job <= plan.jobs && progress.tile <= plan.tile_count && progress.row <= plan.block_rows;
+            progress.job <= plan.jobs && progress.tile <= plan.tile_count + 1 && progress.row <= plan.block_rows;
         if (is_legal && is_later(&progress, &before)) continue;
         check(0, "slices of %zu: from job %zu, tile %zu, row %zu to job %zu, tile %zu, row %zu", row_tiles, before.job,
               before.tile, before.row, progress.job, progress.tile, progress.row);
@@ -110,8 +110,10 @@ static struct attn_problem copy_inputs(const struct attn_problem *p) {
     c.key_lengths = copy(p->key_lengths, p->batch * sizeof *p->key_lengths);
     c.alibi_slopes = copy(p->alibi_slopes, p->heads * sizeof *p->alibi_slopes);
     c.sinks = copy(p->sinks, p->heads * sizeof *p->sinks);
-    struct attn_mask *mask = &c.sparse_mask;
-    const size_t rows = mask->batch * mask->heads * p->q_len;
+    if (!p->sparse_mask.count) return c;
+    struct attn_mask_node *mask = copy(p->sparse_mask.nodes, sizeof *mask);
+    c.sparse_mask.nodes = mask;
+    const size_t rows = (size_t)mask->batch * mask->heads * p->q_len;
     const size_t weights = mask->kind == ATTN_MASK_DENSE ? rows * p->k_len : mask->indices_len;
     mask->weights = copy(mask->weights, weights * sizeof *mask->weights);
     mask->ptr = copy(mask->ptr, (rows + 1) * sizeof *mask->ptr);
@@ -123,8 +125,12 @@ static void free_inputs(struct attn_problem *c) {
     const void *const arrays[] = {c->queries.data,        c->keys.data,         c->values.data,
                                   c->attention_mask.data, c->dropout.mask.data, c->query_offsets,
                                   c->key_lengths,         c->alibi_slopes,      c->sinks,
-                                  c->sparse_mask.weights, c->sparse_mask.ptr,   c->sparse_mask.indices};
+                                  };
     for (size_t n = 0; n < sizeof arrays / sizeof *arrays; n++) free((void *)arrays[n]);
+    if (!c->sparse_mask.count) return;
+    const struct attn_mask_node *mask = c->sparse_mask.nodes;
+    const void *const of_mask[] = {mask->weights, mask->ptr, mask->indices, mask};
+    for (size_t n = 0; n < sizeof of_mask / sizeof *of_mask; n++) free((void *)of_mask[n]);
 }
 
 /* What there is to split: jobs into ranges of their own, jobs and tiles into slices. */
@@ -159,16 +165,18 @@ static void test_splits(const struct subject *s, const struct attn_result *all, 
     }
 }
 
-/* Asking for less gives the same bits. */
+/* Asking for less gives the same bits, on the same route: scores take every tile. */
 static void test_requests(const struct subject *s, const struct attn_result *all, struct case_random *random) {
     const struct case_arena mark = *s->arena;
+    struct attn_problem same_route = s->c.problem;
     struct attn_result r;
     if (case_results(&s->c, &r, s->arena)) return;
+    if (all->scores) same_route.route = ATTN_ROUTE_TILES;
     if (all->output && all->log_sum_exp && case_random_below(random, 2)) r.log_sum_exp = NULL;
     r.weights = r.scores = NULL;
     if (case_random_below(random, 2)) r.numerator = r.denominator = r.row_max = NULL;
     r.dropout_mask = NULL;
-    check(run(&s->c.problem, &r) == ATTN_OK, "%s: status", s->name);
+    check(run(&same_route, &r) == ATTN_OK, "%s: status", s->name);
     subject_same_rows(s, all, &r, NULL, "asking for less");
     *s->arena = mark;
 }
@@ -185,6 +193,14 @@ static void advance(struct attn_tensor *t, size_t elements) {
 /* Position of the first query of batch b. */
 static int64_t query_offset(const struct attn_problem *p, size_t b) {
     return p->query_offsets ? p->query_offsets[b] : (int64_t)p->key_offset + (int64_t)p->k_len - (int64_t)p->q_len;
+}
+
+/* A leaf of the problem's own in place of the one it has; NULL if it has none, or there is no room. */
+static struct attn_mask_node *own_leaf(struct attn_problem *p, struct case_arena *arena) {
+    if (!p->sparse_mask.count) return NULL;
+    struct attn_mask_node *leaf = case_alloc(arena, sizeof *leaf);
+    if (leaf) *leaf = *p->sparse_mask.nodes, p->sparse_mask.nodes = leaf;
+    return leaf;
 }
 
 /* Queries [begin, end) of one head as a problem of its own. 0 = done, -1 = cannot be. */
@@ -220,8 +236,8 @@ static int head_alone(struct attn_problem *part, const struct subject *s, size_t
                                                   .capacity = part->q_len * p->k_len};
     else
         part->dropout.mask.data = NULL;
-    struct attn_mask *mask = &part->sparse_mask;
-    if (mask->kind == ATTN_MASK_NONE) return 0;
+    struct attn_mask_node *mask = own_leaf(part, s->arena);
+    if (!mask) return p->sparse_mask.count ? -1 : 0;
     const size_t mask_row =
         ((mask->batch == 1 ? 0 : b) * mask->heads + h / (p->heads / mask->heads)) * p->q_len + begin;
     mask->batch = mask->heads = 1;
@@ -280,6 +296,11 @@ static size_t fewest_rows(const struct attn_problem *p, const struct attn_result
     return fewer.q_len;
 }
 
+/* Routes are chosen for whole units of queries, unless they are given: ranges of rows that are such units. */
+static size_t to_unit(const struct attn_problem *p, size_t row) {
+    return p->sparse_mask.count && p->route == ATTN_ROUTE_AUTO ? row - row % ATTN_ROUTE_QUERIES : row;
+}
+
 /* A head computed by itself, its rows in two ranges, has the bits that it has among the others: nothing but the sizes
  * of its own row reaches it, and heads that share keys are as heads with copies of them. */
 static void test_alone(const struct subject *s, const struct attn_result *all, struct case_random *random) {
@@ -288,14 +309,16 @@ static void test_alone(const struct subject *s, const struct attn_result *all, s
     struct attn_result r;
     if (!subject_rows(p) || case_results(&s->c, &r, s->arena)) goto done;
     const size_t fewest = fewest_rows(p, &r), cut = case_random_below(random, (uint32_t)p->q_len + 1);
-    const size_t begins[] = {0, cut < p->q_len - fewest ? cut : p->q_len - fewest};
-    const size_t ends[] = {cut > fewest ? cut : fewest, p->q_len};
+    const size_t begin = cut < p->q_len - fewest ? cut : p->q_len - fewest, end = cut > fewest ? cut : fewest;
+    const size_t begins[] = {0, to_unit(p, begin)};
+    const size_t ends[] = {end == to_unit(p, end) ? end : p->q_len, p->q_len};
     for (size_t head = 0; head < p->batch * p->heads; head++)
         for (size_t n = 0; n < 2; n++) {
             const struct case_arena before = *s->arena;
             const size_t b = head / p->heads, h = head % p->heads;
             struct attn_problem part;
             if (head_alone(&part, s, b, h, begins[n], ends[n])) goto done;
+            if (r.scores) part.route = ATTN_ROUTE_TILES; /* as the whole takes, also where none of them are in this part */
             const struct attn_result of_part = result_alone(p, &r, b, h, begins[n], ends[n]);
             const enum attn_status status = run(&part, &of_part);
             if (!check(status == ATTN_OK, "%s: status %d of a head alone", s->name, status)) goto done;
@@ -331,7 +354,7 @@ static int repeat(struct attn_tensor *t, const struct attn_problem *p, size_t he
 static void test_repeated_heads(const struct subject *s, const struct attn_result *all) {
     const struct attn_problem *p = &s->c.problem;
     const struct case_arena mark = *s->arena;
-    const size_t mask_heads = p->sparse_mask.kind == ATTN_MASK_NONE ? 1 : p->sparse_mask.heads;
+    const size_t mask_heads = p->sparse_mask.count ? p->sparse_mask.nodes->heads : 1;
     struct attn_problem repeated = *p;
     struct attn_result r;
     if (!subject_rows(p) || (mask_heads != 1 && mask_heads != p->heads)) return; /* a mask per key head has no place */
@@ -485,9 +508,9 @@ static int key_range(struct attn_problem *part, const struct subject *s, size_t 
     }
     part->query_offsets = offsets;
     part->key_lengths = lengths;
-    struct attn_mask *mask = &part->sparse_mask;
-    if (mask->kind == ATTN_MASK_NONE) return 0;
-    const size_t rows = mask->batch * mask->heads * p->q_len;
+    struct attn_mask_node *mask = own_leaf(part, s->arena);
+    if (!mask) return p->sparse_mask.count ? -1 : 0;
+    const size_t rows = (size_t)mask->batch * mask->heads * p->q_len;
     if (mask->kind == ATTN_MASK_DENSE) {
         float *weights = case_alloc(s->arena, rows * part->k_len * sizeof *weights);
         if (!weights) return -1;

@@ -39,6 +39,7 @@ struct fixture {
     uint32_t ptr[3 + 1], indices[6];
     float weights_in[2 * 4 * 3 * 5];
     uint8_t dropout_mask_in[5];
+    struct attn_mask_node node;
     float output[2 * 3 * 4 * 2], numerator[2 * 4 * 3 * 2], rows[3][2 * 4 * 3], weights[2 * 4 * 3 * 5];
     float scores[2 * 4 * 3 * 5];
     uint8_t dropout_mask[2 * 4 * 3 * 5];
@@ -63,7 +64,9 @@ static void fixture_init(struct fixture *f) {
     p->sinks = f->sinks;
     memcpy(f->ptr, ptr, sizeof ptr);
     memcpy(f->indices, indices, sizeof indices);
-    p->sparse_mask = (struct attn_mask){ATTN_MASK_CSR, 1, 1, NULL, f->ptr, f->indices, 6};
+    f->node = (struct attn_mask_node){
+        .kind = ATTN_MASK_CSR, .batch = 1, .heads = 1, .ptr = f->ptr, .indices = f->indices, .indices_len = 6};
+    p->sparse_mask = (struct attn_mask){&f->node, 1};
     p->dropout.rate = 0.5;
     p->dropout.training = 1;
     p->dropout.mask = (struct attn_tensor){
@@ -213,14 +216,14 @@ static void test_bad_shapes(struct fixture *f) {
 }
 
 static void test_bad_sparse_masks(struct fixture *f) {
-    struct attn_mask *mask = &f->problem.sparse_mask;
-    REFUSES(VALUE, SPARSE_MASK, mask->kind = (enum attn_mask_kind)3);
+    struct attn_mask_node *mask = &f->node;
+    REFUSES(VALUE, SPARSE_MASK, mask->kind = (enum attn_mask_kind)(ATTN_MASK_NOT + 1));
     REFUSES(VALUE, SPARSE_MASK, mask->kind = (enum attn_mask_kind) - 1);
     REFUSES(VALUE, SPARSE_MASK, f->problem.weighting = (enum attn_weighting)2);
     REFUSES(SHAPE, SPARSE_MASK, mask->batch = 0);
     REFUSES(SHAPE, SPARSE_MASK, mask->batch = 3);
-    REFUSES(SHAPE, SPARSE_MASK, mask->heads = 3);
-    REFUSES(SHAPE, SPARSE_MASK, mask->heads = 0);
+    REFUSES(HEADS, SPARSE_MASK, mask->heads = 3);
+    REFUSES(HEADS, SPARSE_MASK, mask->heads = 0);
     REFUSES(NULL, SPARSE_MASK, mask->ptr = NULL);
     REFUSES(NULL, SPARSE_MASK, mask->indices = NULL);
     REFUSES(NULL, SPARSE_MASK, mask->kind = ATTN_MASK_DENSE);

@@ -19,7 +19,8 @@ void naive_reference(const struct attn_problem *problem, const struct attn_refer
 #undef attn_reference
 
 void subject_describe(const struct subject *s) {
-    static const char *const dtypes[] = {"f32", "f16", "bf16", "bool"}, *const kinds[] = {"none", "dense", "csr"};
+    static const char *const dtypes[] = {"f32", "f16", "bf16", "bool"}, *const kinds[] = {"full", "band", "columns", "documents", "blocks", "bits",
+                                                                                                "dense", "csr", "and", "or", "merge", "not"};
     static const char *const stages[] = {"raw", "softcapped", "biased"};
     const struct attn_problem *p = &s->c.problem;
     const struct attn_result *w = &s->c.wanted;
@@ -37,9 +38,12 @@ void subject_describe(const struct subject *s) {
     if (p->key_lengths && p->batch) printf(" key_lengths %d..", p->key_lengths[0]);
     if (p->alibi_slopes) printf(" alibi");
     if (p->sinks) printf(" sinks");
-    if (p->sparse_mask.kind)
-        printf(" sparse %s %zux%zu%s %s", kinds[p->sparse_mask.kind], p->sparse_mask.batch, p->sparse_mask.heads,
-               p->sparse_mask.weights ? " weighted" : "", p->weighting ? "inverse" : "multiply");
+    for (size_t n = 0; n < p->sparse_mask.count; n++) {
+        const struct attn_mask_node *node = &p->sparse_mask.nodes[n];
+        printf(" %s %ux%u%s", kinds[node->kind], node->batch, node->heads, node->weights ? " weighted" : "");
+    }
+    if (p->sparse_mask.count) printf(" %s", p->weighting ? "inverse" : "multiply");
+    if (p->route) printf(" %s", p->route == ATTN_ROUTE_TILES ? "tiles" : "rows");
     if (dropout_acts(p))
         printf(" dropout %g %s%s", p->dropout.rate, p->dropout.placement ? "after" : "before",
                p->dropout.mask.data ? " mask" : "");

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * route.h - which way what a sparse mask keeps is computed: for each unit of queries and each tile, by what both cost.
+ */
+#ifndef ATTN_ROUTE_H
+#define ATTN_ROUTE_H
+
+#include "job.h"
+
+enum attn_routing {
+    ATTN_ROUTING_SKIP,  /* nothing is kept */
+    ATTN_ROUTING_TILE,  /* from the first kept column to the last, all rows of a strip together */
+    ATTN_ROUTING_GATHER /* the kept keys alone, row by row */
+};
+
+/* Bytes that routing one unit takes on the way, for each tile. */
+size_t attn_route_tally_bytes(void);
+
+/* Fills in c->routes; what `tallies` holds, [tile_count], is of no more use then. */
+void attn_route_job(const struct attn_context *c, void *tallies);
+
+/* Whether some row of the job goes through the tile. */
+int attn_route_uses_tile(const struct attn_context *c, size_t tile);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * strip.c - see strip.h. Keys and values of a tile are packed once per job, and only if some row sees them; those of few
+ * queries, and values in one piece of few rows, are read where they stand.
+ */
+#include "strip.h"
+
+#include "dropout.h"
+#include "pack.h"
+#include "route.h"
+#include "source.h"
+
+#define STRIP ATTN_STRIP_ROWS
+/* Terms summed in one go: blocks lose less than one long sum, most of all of large logits. */
+#define SCORE_BLOCK 32
+#define VALUE_BLOCK 64
+/* Rows of a job for which values in one piece are not worth packing. */
+#define FEW_ROWS 160
+
+_Static_assert(ATTN_ROUTE_QUERIES == STRIP, "no strip straddles two units");
+
+/* The strip at hand: rows [first, first + count), and what they get of the tile. */
+struct strip {
+    size_t first, count;
+    size_t begin, end; /* columns that some row sees, begin a multiple of a panel; none: begin = end */
+    int full;          /* every row sees all of them, as they are */
+    struct attn_softmax_row rows[STRIP];
+    struct attn_mask_buffer masks[STRIP];
+};
+
+static void pack_keys(const struct attn_context *c, const struct attn_tile *tile) {
+    size_t dim = c->problem->dim;
+    for (size_t j = 0; j < tile->count; j += ATTN_PANEL) {
+        const float *rows[ATTN_PANEL];
+        for (size_t i = 0; i < ATTN_PANEL; i++) {
+            /* columns beyond the tile repeat its last key; the softmax ignores them */
+            size_t key = tile->key + attn_smaller(j + i, tile->count - 1);
+            rows[i] = attn_source_row(&c->problem->keys, c->job.batch, attn_key_head(c), key, dim, c->scratch + i * dim);
+        }
+        attn_pack_columns_f32(c->keys + j * dim, rows, dim);
+    }
+}
+
+/* Keys as the kernels want them: packed, or, for a few queries, where they stand. */
+static void place_keys(const struct attn_context *c, struct attn_tile *tile) {
+    const struct attn_tensor *keys = &c->problem->keys;
+    size_t batch = c->job.batch, dim = c->problem->dim;
+    int is_readable = attn_source_fetch(keys, batch, attn_key_head(c), tile->key, tile->count, dim);
+    if (!c->plan->in_place) {
+        pack_keys(c, tile);
+        return;
+    }
+    tile->key_kernels = &attn_tile_kernels[is_readable ? keys->dtype : ATTN_FLOAT32];
+    for (size_t j = 0; j < tile->count; j++) {
+        if (is_readable) {
+            tile->keys_in_place[j] = attn_source_address(keys, batch, attn_key_head(c), tile->key + j);
+        } else {
+            float *room = c->keys + j * dim;
+            tile->keys_in_place[j] = attn_source_row(keys, batch, attn_key_head(c), tile->key + j, dim, room);
+        }
+    }
+}
+
+/* Values likewise, and for few rows where they stand in one piece; but those that do not fill whole panels are always
+ * packed. */
+static void place_values(const struct attn_context *c, struct attn_tile *tile) {
+    const struct attn_tensor *values = &c->problem->values;
+    size_t batch = c->job.batch, head = attn_value_head(c), value_dim = c->problem->value_dim;
+    int is_readable = attn_source_fetch(values, batch, head, tile->key, tile->count, value_dim);
+    int is_compact = values->dtype == ATTN_FLOAT32 && values->row_stride == value_dim;
+    int fills_panels = value_dim && value_dim == c->wide;
+    if (is_readable && fills_panels && (c->plan->in_place || (is_compact && c->rows <= FEW_ROWS))) {
+        const void *first = attn_source_address(values, batch, head, tile->key);
+        tile->values = (struct attn_panels){first, values->row_stride, ATTN_PANEL};
+        tile->value_kernels = &attn_tile_kernels[values->dtype];
+        return;
+    }
+    for (size_t j = 0; j < tile->count; j++) {
+        const float *row = attn_source_row(values, batch, head, tile->key + j, value_dim, c->scratch);
+        attn_pack_row_f32(c->values, ATTN_PANEL, tile->count * ATTN_PANEL, j, row, value_dim);
+    }
+    tile->values = (struct attn_panels){c->values, ATTN_PANEL, tile->count * ATTN_PANEL};
+    tile->value_kernels = &attn_tile_kernels[ATTN_FLOAT32];
+}
+
+/* Copies the asked columns of one row of the tile into a row of weights or scores: columns [begin, end) of the tile
+ * from source, zeros around them. */
+static void copy_window(const struct attn_context *c, float *window, const struct attn_tile *tile, const float *source,
+                        size_t begin, size_t end) {
+    size_t from = attn_larger(tile->key, c->result->column_begin);
+    size_t to = attn_smaller(tile->key + tile->count, c->result->column_end);
+    for (size_t j = from; j < to; j++) {
+        size_t column = j - tile->key;
+        window[j - c->result->column_begin] = begin <= column && column < end ? source[column] : 0;
+    }
+}
+
+static void describe(const struct attn_context *c, const struct attn_tile *tile, struct strip *strip) {
+    if (c->ranged && c->all_begin <= tile->key && tile->key + tile->count <= c->all_end) {
+        strip->begin = 0, strip->end = tile->count, strip->full = 1;
+        for (size_t r = 0; r < strip->count; r++) strip->rows[r] = (struct attn_softmax_row){.end = tile->count};
+        return;
+    }
+    strip->begin = tile->count, strip->end = 0;
+    size_t all_begin = 0, all_end = tile->count;
+    for (size_t r = 0; r < strip->count; r++) {
+        const struct attn_mask_row *place = &c->mask_rows[strip->first + r];
+        struct attn_softmax_row *row = &strip->rows[r];
+        if (c->ranged) {
+            *row = attn_mask_range(place, tile->key, tile->count);
+        } else if (r > 0 && (strip->first + r) % c->sharing) {
+            *row = row[-1];
+        } else if (c->routes && attn_row_routes(c, strip->first + r)[tile->index] != ATTN_ROUTING_TILE) {
+            *row = (struct attn_softmax_row){0};
+        } else {
+            *row = attn_mask_tile(c->problem, place, tile->key, tile->count, c->plan->visit_all, &strip->masks[r]);
+        }
+        all_begin = attn_larger(all_begin, row->begin);
+        all_end = row->bias || row->keep || row->weight ? 0 : attn_smaller(all_end, row->end);
+        if (row->begin == row->end) continue;
+        strip->begin = attn_smaller(strip->begin, row->begin);
+        strip->end = attn_larger(strip->end, row->end);
+    }
+    if (strip->end == 0) strip->begin = 0;
+    strip->begin -= strip->begin % ATTN_PANEL;
+    strip->full = all_begin <= strip->begin && strip->end <= all_end;
+}
+
+/* c->scores = queries * keys */
+static void score(const struct attn_context *c, const struct attn_tile *tile, const struct strip *strip) {
+    size_t dim = c->problem->dim, count = strip->end - strip->begin, stride = c->query_stride;
+    const float *queries = c->queries + strip->first * stride;
+    float *scores = c->scores + strip->begin;
+    if (c->plan->in_place) {
+        tile->key_kernels->dot(scores, ATTN_TILE_KEYS, queries, stride, strip->count,
+                               tile->keys_in_place + strip->begin, count, dim);
+    } else {
+        struct attn_panels keys = {c->keys + strip->begin * dim, ATTN_PANEL, dim * ATTN_PANEL};
+        attn_tile_kernels[ATTN_FLOAT32].multiply(scores, ATTN_TILE_KEYS, NULL, queries, stride, strip->count, keys,
+                                                 (count + ATTN_PANEL - 1) / ATTN_PANEL, dim, SCORE_BLOCK, SCORE_BLOCK);
+    }
+}
+
+/* Scores turned into what multiplies the values; rescale receives the factors of the rows' accumulators. */
+static void apply_softmax(const struct attn_context *c, const struct attn_tile *tile, struct strip *strip, float *rescale) {
+    const struct attn_problem *problem = c->problem;
+    const struct attn_softmax_tile columns = {strip->begin, strip->end, c->rules};
+    float stage[STRIP][ATTN_TILE_KEYS], dropout[STRIP][ATTN_TILE_KEYS];
+    if (attn_dropout_acts(&problem->dropout)) {
+        for (size_t r = 0; r < strip->count; r++) {
+            const struct attn_mask_row *row = &c->mask_rows[strip->first + r];
+            attn_dropout_factors(problem, row->batch, row->head, row->query, tile->key, tile->count, dropout[r]);
+            strip->rows[r].dropout = dropout[r];
+        }
+    }
+    if (c->result->scores) {
+        for (size_t r = 0; r < strip->count; r++) strip->rows[r].scores = stage[r];
+    }
+    attn_softmax_advance(&c->softmax[strip->first / ATTN_SOFTMAX_ROWS], c->scores, &columns, strip->rows, strip->count,
+                         rescale);
+    for (size_t r = 0; c->result->scores && r < strip->count; r++) {
+        float *window = attn_window_row(c, c->result->scores, strip->first + r);
+        if (window) copy_window(c, window, tile, stage[r], strip->begin, strip->end);
+    }
+}
+
+/* One row of `accumulate`, of which only the values that it keeps are touched. */
+static void accumulate_kept(const struct attn_context *c, const struct attn_tile *tile, const struct strip *strip, size_t r,
+                            float rescale) {
+    const struct attn_tile_kernels *kernels = tile->value_kernels;
+    float *accumulators = c->accumulators + (strip->first + r) * c->wide;
+    uint8_t keep[ATTN_TILE_KEYS];
+    for (size_t j = strip->begin; j < strip->end; j++) keep[j] = (uint8_t)attn_mask_keeps(&strip->rows[r], j);
+    for (size_t j = strip->begin, next; j < strip->end; j = next, rescale = 1) {
+        next = attn_smaller(j + VALUE_BLOCK - j % VALUE_BLOCK, strip->end);
+        kernels->multiply_kept(accumulators, rescale, c->scores + r * ATTN_TILE_KEYS + j, keep + j,
+                               kernels->below(tile->values, j), c->wide / ATTN_PANEL, next - j);
+    }
+}
+
+/* accumulators = rescale * accumulators + exponentials * values, summed in blocks of the tile's own grid, whatever the
+ * strip sees of it. Values that are not finite touch only the rows that keep them. */
+static void accumulate(const struct attn_context *c, struct attn_tile *tile, const struct strip *strip, const float *rescale) {
+    const struct attn_tile_kernels *kernels = tile->value_kernels;
+    size_t panels = c->wide / ATTN_PANEL, begin = strip->begin;
+    if (!strip->full && tile->finite == ATTN_UNKNOWN) {
+        tile->finite = kernels->is_finite(tile->values, panels, tile->count) ? ATTN_FINITE : ATTN_NOT_FINITE;
+    }
+    if (strip->full || tile->finite == ATTN_FINITE) {
+        kernels->multiply(c->accumulators + strip->first * c->wide, c->wide, rescale, c->scores + begin, ATTN_TILE_KEYS,
+                          strip->count, kernels->below(tile->values, begin), panels, strip->end - begin,
+                          VALUE_BLOCK - begin % VALUE_BLOCK, VALUE_BLOCK);
+        return;
+    }
+    for (size_t r = 0; r < strip->count; r++) accumulate_kept(c, tile, strip, r, rescale[r]);
+}
+
+size_t attn_strip_run(const struct attn_context *c, struct attn_tile *tile, size_t first) {
+    struct strip strip;
+    strip.first = first, strip.count = attn_smaller(STRIP, c->rows - first);
+    describe(c, tile, &strip);
+    if (strip.begin < strip.end) {
+        float rescale[STRIP];
+        if (!tile->placed) {
+            place_keys(c, tile);
+            place_values(c, tile);
+            tile->placed = 1;
+        }
+        score(c, tile, &strip);
+        apply_softmax(c, tile, &strip, rescale);
+        accumulate(c, tile, &strip, rescale);
+    }
+    for (size_t r = 0; c->result->weights && r < strip.count; r++) {
+        float *window = attn_window_row(c, c->result->weights, first + r);
+        if (window) copy_window(c, window, tile, c->scores + r * ATTN_TILE_KEYS, strip.begin, strip.end);
+        c->tile_max[(first + r) * c->plan->tile_count + tile->index] = attn_row_state(c, first + r).max;
+    }
+    return strip.begin < strip.end ? strip.count : 1; /* what is skipped had to be looked at */
+}
+

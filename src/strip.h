@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * strip.h - the tile path: a strip of rows against a tile of keys. Scores, online softmax, accumulation (Dao et al. 2022,
+ * Milakov and Gimelshein 2018).
+ */
+#ifndef ATTN_STRIP_H
+#define ATTN_STRIP_H
+
+#include "job.h"
+#include "tile.h"
+
+/* The tile at hand. */
+struct attn_tile {
+    size_t index, key, count;
+    int placed;                               /* the rest is known */
+    const void *keys_in_place[ATTN_TILE_KEYS]; /* where each stands, if they are not packed in c->keys */
+    const struct attn_tile_kernels *key_kernels;
+    struct attn_panels values; /* [count, wide] */
+    const struct attn_tile_kernels *value_kernels;
+    enum { ATTN_UNKNOWN, ATTN_FINITE, ATTN_NOT_FINITE } finite; /* whether all values are */
+};
+
+/* Rows [first, first + ATTN_STRIP_ROWS) of the job, or as many as there are; returns what they cost, in row-tiles. */
+size_t attn_strip_run(const struct attn_context *c, struct attn_tile *tile, size_t first);
+
+#endif
