@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * The copies of masks that an engine keeps in wasm memory between calls. A copy goes when its mask is disposed or
- * collected, when the engine is disposed, when memory runs short, or when the idle ones exceed a budget (a caller
- * may make a new mask for every step, in a loop that never lets the garbage collector report).
+ * The copies of masks' arrays that an engine keeps in wasm memory between calls: one for each leaf, whichever masks it is
+ * part of. A copy goes when a mask of its leaf is disposed, when the leaf is collected, when the engine is disposed, when
+ * memory runs short, or when the idle ones exceed a budget (a caller may make a new mask for every step, in a loop that
+ * never lets the garbage collector report).
  */
 
+import { leavesOf } from './mask-forms.js';
 import { tellWhenDisposed } from './mask.js';
 import { align } from './memory.js';
 
 const BUDGET_BYTES = 64 * 2 ** 20;
+const ARRAYS = ['counts', 'begins', 'ends', 'queryIds', 'keyIds', 'ptr', 'indices', 'words', 'weights'];
 
 export class MaskCache {
   #heap;
-  #copies = new WeakMap(); // mask -> copy; nothing else refers to masks, so that they can be collected
+  #copies = new WeakMap(); // leaf -> copy; nothing else refers to leaves, so that they can be collected
+  #leaves = new WeakMap(); // mask -> the leaves it was held with
   #recent = new Set(); // the copies that stand in memory, least recently used first
   #bytes = 0;
   // Not every edge runtime has these two.
@@ -24,15 +28,31 @@ export class MaskCache {
     this.#heap = heap;
   }
 
-  /** The copy of a mask of this form, made if need be; it stays in memory until each hold has its settle(copy). */
+  /**
+   * The copies of a mask's leaves, leaf -> { [array]: address }, made if need be; they stay in memory until each hold
+   * has its settle(copies).
+   */
   hold(mask, form) {
-    let copy = this.#copies.get(mask);
+    const copies = new Map();
+    tellWhenDisposed(mask, this.#self);
+    try {
+      const leaves = leavesOf(form);
+      this.#leaves.set(mask, leaves);
+      for (const leaf of leaves) copies.set(leaf, this.#holdLeaf(leaf));
+    } catch (error) {
+      this.settle(copies);
+      throw error;
+    }
+    return copies;
+  }
+
+  #holdLeaf(leaf) {
+    let copy = this.#copies.get(leaf);
     if (!this.#recent.has(copy)) {
-      copy = writeCopy(this.#heap, mask.shape, form);
-      this.#copies.set(mask, copy);
+      copy = writeCopy(this.#heap, leaf);
+      this.#copies.set(leaf, copy);
       this.#bytes += copy.bytes;
-      this.#registry?.register(mask, copy, copy);
-      tellWhenDisposed(mask, this.#self);
+      this.#registry?.register(leaf, copy, copy);
     }
     copy.holds++;
     this.#recent.delete(copy);
@@ -41,18 +61,21 @@ export class MaskCache {
   }
 
   /** Ends one hold, and brings the others within the budget. */
-  settle(copy) {
-    copy.holds--;
-    if (!this.#recent.has(copy)) this.#free(copy);
+  settle(copies) {
+    for (const copy of copies.values()) {
+      copy.holds--;
+      if (!this.#recent.has(copy)) this.#free(copy);
+    }
+    const held = new Set(copies.values());
     for (const old of this.#recent) {
       if (this.#bytes <= BUDGET_BYTES) return;
-      if (old.holds === 0 && old !== copy) this.#drop(old);
+      if (old.holds === 0 && !held.has(old)) this.#drop(old);
     }
   }
 
-  /** Drops the copy of one mask, which is being disposed. */
+  /** Drops the copies of a mask that is being disposed. */
   release(mask) {
-    this.#drop(this.#copies.get(mask));
+    for (const leaf of this.#leaves.get(mask) ?? []) this.#drop(this.#copies.get(leaf));
   }
 
   /** Drops every copy that is not held; says whether there was any. */
@@ -75,29 +98,17 @@ export class MaskCache {
   }
 }
 
-/** One block with the arrays of a dense or CSR form; addresses are 0 where there is no array. */
-function writeCopy(heap, shape, form) {
-  const isDense = form.kind === 'dense';
-  const weightBytes = form.weights === null ? 0 : align(form.weights.byteLength);
-  const ptrBytes = isDense ? 0 : align(form.ptr.byteLength);
-  const bytes = weightBytes + ptrBytes + (isDense ? 0 : form.indices.byteLength);
-  const block = heap.alloc(bytes);
-  const copy = {
-    block,
-    bytes,
-    holds: 0,
-    isDense,
-    batch: shape[0],
-    heads: shape[1],
-    weights: form.weights === null ? 0 : block,
-    ptr: isDense ? 0 : block + weightBytes,
-    indices: isDense ? 0 : block + weightBytes + ptrBytes,
-    indicesLength: isDense ? 0 : form.kept,
-  };
-  if (form.weights !== null) heap.f32.set(form.weights, copy.weights >>> 2);
-  if (!isDense) {
-    heap.u32.set(form.ptr, copy.ptr >>> 2);
-    heap.u32.set(form.indices, copy.indices >>> 2);
+/** One block with the arrays of a leaf. */
+function writeCopy(heap, leaf) {
+  const arrays = ARRAYS.filter((name) => ArrayBuffer.isView(leaf[name]));
+  const bytes = arrays.reduce((end, name) => end + align(leaf[name].byteLength), 0);
+  const copy = { block: heap.alloc(bytes), bytes, holds: 0 };
+  let address = copy.block;
+  for (const name of arrays) {
+    const { buffer, byteOffset, byteLength } = leaf[name];
+    heap.u8.set(new Uint8Array(buffer, byteOffset, byteLength), address);
+    copy[name] = address;
+    address += align(byteLength);
   }
   return copy;
 }

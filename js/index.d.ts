@@ -434,10 +434,50 @@ export type IndexArray = Int32Array | Uint32Array | readonly number[];
 /** Weights in an array: finite, >= 0. */
 export type WeightArray = Float32Array | readonly number[];
 
+/** Size of blocks: rows and columns alike, or [rows, columns]; each in 1..65535. */
+export type BlockSize = number | readonly [number, number];
+
+/** What a mask keeps of each block; blocks are row-major over `dims`. */
+export interface BlockMap {
+  blockSize: [number, number];
+  /** [batch, heads, rows of blocks, columns of blocks] */
+  dims: [number, number, number, number];
+  /** Pairs kept in each block. */
+  counts: Uint32Array;
+  /** 0 where nothing is kept, 2 where every pair (that there is) is kept with weight 1, else 1. */
+  kinds: Uint8Array;
+  /** How many blocks are of kind 0, 1 and 2. */
+  skipped: number;
+  partial: number;
+  full: number;
+}
+
+/**
+ * The tables of FlexAttention's BlockMask (torch.nn.attention.flex_attention): for each row of blocks how many are
+ * partly kept (kvNumBlocks) and which (kvIndices), likewise those that are kept altogether.
+ */
+export interface FlexBlocks {
+  /** [queries, keys] */
+  blockSize: [number, number];
+  /** [batch, heads, rows of blocks, columns of blocks] */
+  dims: [number, number, number, number];
+  /** [batch, heads, rows] */
+  kvNumBlocks: Int32Array;
+  /** [batch, heads, rows, columns]; of each row those that count, ascending, then the others, ascending. */
+  kvIndices: Int32Array;
+  fullKvNumBlocks: Int32Array;
+  fullKvIndices: Int32Array;
+}
+
 /**
  * Which (query, key) pairs are kept, and with what weight: 0 = not kept, w > 0 = kept with weight w. Immutable, owns
- * copies of its arrays, is validated when it is made, and serves any number of engines, which keep a copy in their
- * memory until the mask is disposed or collected.
+ * copies of its arrays, is validated when it is made, needs no engine and serves any number of them, which keep copies
+ * in their memory until the mask is disposed or collected.
+ *
+ * Masks combine: "sinks, a window, causal" is `window.or(sinks).and(causal)`. A combination takes no memory of its own
+ * and no time until it is asked for rows, whichever way its parts are stored, and outlives the masks it was made of.
+ * Shapes broadcast: queries and keys are the same, batch is the same or 1, and of the heads one divides the other (head
+ * h of H reads head floor(h * own / H)).
  *
  * An *empty* mask is a flag that means "no sparse masking": dense attention. A mask that keeps no pair is not empty:
  * all its rows are empty rows. (The original research code decided this by value.)
@@ -453,6 +493,52 @@ export class Mask {
   /** Every pair, with weight 1. Takes no memory. */
   static full(shape: MaskShape): Mask;
   /**
+   * Keys up to a query's own: key <= query + offset. Takes no memory.
+   * @param options.offset an integer; keys - queries by default, where the last query sees the last key
+   */
+  static causal(shape: MaskShape, options?: { offset?: number }): Mask;
+  /**
+   * Keys around a query's own: query + offset - left <= key <= query + offset + right. Takes no memory.
+   * @param options.left, options.right integers >= 0, or Infinity, the default
+   * @param options.offset an integer; keys - queries by default
+   */
+  static slidingWindow(shape: MaskShape, options: { left?: number; right?: number; offset?: number }): Mask;
+  /** The first n keys, for every query (attention sinks, global tokens). */
+  static sinks(shape: MaskShape, n: number): Mask;
+  /** The first n keys, for every query; `n` may be one number per batch (a prefix, lengths of padded keys). */
+  static prefix(shape: MaskShape, n: number | IndexArray): Mask;
+  /**
+   * Pairs in one document, for sequences packed one after the other. Takes memory for batch * (queries + keys).
+   * @param ids an integer for each key, [keys] or [batch, keys] flattened: equal ids are one document, negative ones
+   * are padding, which sees and is seen by nothing. Queries are the last of the keys; otherwise `{ queries, keys }`,
+   * each with its ids. Or `{ offsets }`: where sequences begin and end, as `cu_seqlens`: [0, 100, 350]; keys beyond the last
+   * are padding
+   */
+  static documents(
+    shape: MaskShape,
+    ids: IndexArray | { queries: IndexArray; keys: IndexArray } | { offsets: IndexArray },
+  ): Mask;
+  /**
+   * Whole blocks of pairs, as compressed sparse rows of blocks: row of blocks (batch * heads + head) * ceil(queries /
+   * rows) + n keeps those at columns indices[ptr[...]..], in any order. Takes memory for the blocks that are kept.
+   */
+  static blockSparse(options: {
+    shape: MaskShape;
+    blockSize: BlockSize;
+    ptr: IndexArray;
+    indices: IndexArray;
+  }): Mask;
+  /**
+   * What a function says, which is called once for each pair, in row-major order. Takes a bit per pair, or 32 if there
+   * are weights other than 0 and 1. If `f` throws, so does this, and no mask is made.
+   * @param f returns whether a pair is kept, or its weight: finite, >= 0
+   */
+  static fromFunction(
+    shape: MaskShape,
+    f: (batch: number, head: number, query: number, key: number) => boolean | number,
+  ): Mask;
+  /**
+   * Takes a bit per pair, or 32 if there are weights other than 0 and 1.
    * @param weights one per pair, row-major: a Float32Array, a Uint8Array (bool, nonzero = weight 1), or a tensor of
    * that shape
    * @throws RangeError for negative weights and those that are not finite
@@ -461,7 +547,7 @@ export class Mask {
   /**
    * Compressed sparse rows. Row (batch * heads + head) * queries + query keeps columns
    * indices[ptr[row] .. ptr[row + 1]), in any order; of repeated ones the last counts, and those of weight 0 are left
-   * out.
+   * out. Ascending columns take less time.
    * @param arrays `ptr` has one entry more than there are rows and does not decrease; `indices` are columns in
    * 0 .. keys - 1; `weights`, one per index, are 1 by default
    */
@@ -476,17 +562,61 @@ export class Mask {
    * @param weights one per index, 1 by default
    */
   static fromUpstreamIndices(shape: MaskShape, flatIndices: IndexArray, ptr: IndexArray, weights?: WeightArray): Mask;
+  /**
+   * From the tables of FlexAttention's BlockMask.
+   * @param tables flat; `dims` are those of the shape by default, and may have batch 1 or fewer heads; the tables of
+   * full blocks may be missing or null
+   * @param options.partial what partial blocks keep (the mask_mod); by default everything, as in
+   * `BlockMask.from_kv_blocks`
+   */
+  static fromFlexBlocks(
+    shape: MaskShape,
+    tables: {
+      blockSize: BlockSize;
+      dims?: readonly number[];
+      kvNumBlocks: IndexArray;
+      kvIndices: IndexArray;
+      fullKvNumBlocks?: IndexArray | null;
+      fullKvIndices?: IndexArray | null;
+    },
+    options?: { partial?: Mask },
+  ): Mask;
+  /**
+   * From a NumPy .npy file of bool, float16, float32 or float64 numbers in C order.
+   * @param shape that of the file by default, whose missing batch and heads are 1; else one of as many pairs and keys
+   * @throws RangeError for files that are truncated, damaged or of another kind, before anything is allocated
+   */
+  static fromNpy(bytes: Uint8Array | ArrayBuffer, shape?: MaskShape): Mask;
+  /**
+   * From an .npz file of `scipy.sparse.save_npz`, a CSR matrix with a row for each batch, head and query, compressed or
+   * not (no zip64, no encryption).
+   * @param shape [1, 1, rows, columns] by default
+   * @throws RangeError for files that are truncated, damaged or of another kind; nothing inflates beyond what the shape
+   * implies
+   */
+  static fromNpz(bytes: Uint8Array | ArrayBuffer, shape?: MaskShape): Promise<Mask>;
 
   /** Whether this is {@link Mask.empty}: a flag, not a matter of value. */
   isEmpty(): boolean;
-  /** Whether every pair is kept with weight 1, however the mask was made. */
+  /** Whether every pair is kept with weight 1, however the mask was made. Reads rows up to the first that is not. */
   isFull(): boolean;
   /** The part of pairs that is kept, 0..1, counted exactly over the mask's own shape. 1 if empty. */
   density(): number;
   /** Weight of one pair, at a position inside the mask's own shape. 0 if empty. */
   get(batch: number, head: number, query: number, key: number): number;
-  /** clamp(w1 + w2, 0, 1) of two masks of one shape, also where one is empty. */
+
+  /** w1 * w2: what both keep. Empty counts as full. */
+  and(other: Mask): Mask;
+  /** max(w1, w2): what either keeps. The other mask where one is empty. */
+  or(other: Mask): Mask;
+  /**
+   * Weight 1 where the weight is 0, and the other way round.
+   * @throws RangeError if empty: "no sparse masking" has no opposite
+   */
+  not(): Mask;
+  /** clamp(w1 + w2, 0, 1), also where one is empty. */
   merge(other: Mask): Mask;
+
   /**
    * x * w where a pair is kept, 0 elsewhere. An empty mask returns x itself.
    * @param x float32, of the mask's shape; as a tensor also of a shape that batch and heads of the mask broadcast to
@@ -496,11 +626,41 @@ export class Mask {
   /** x / w where a pair is kept, 0 elsewhere. An empty mask returns x itself. */
   applyInverse(x: Float32Array): Float32Array;
   applyInverse(x: TensorLike | Tensor): TensorResult;
+
+  /** What is kept of each block. All blocks are full if empty. */
+  blockMap(blockSize: BlockSize): BlockMap;
+  /**
+   * Queries i0 .. i1 - 1 of one head (0 of batch 0 by default) as compressed sparse rows in new arrays, columns
+   * ascending. No entries if empty.
+   */
+  rows(
+    i0: number,
+    i1: number,
+    options?: { batch?: number; head?: number },
+  ): { ptr: Uint32Array; indices: Uint32Array; weights: Float32Array };
   /** All weights, row-major, in a new array. All 0 if empty. */
   toDense(): Float32Array;
   /** Compressed sparse rows in new arrays, columns ascending. No entries if empty. */
   toIndices(): { ptr: Uint32Array; indices: Uint32Array; weights: Float32Array };
-  /** Lets go of the arrays and of the copies in engines. */
+  /**
+   * The tables that FlexAttention's `create_block_mask` makes. A block with weights other than 1 is a partial one, and
+   * so is, as in PyTorch, one that reaches past the last query or key.
+   * @param blockSize 128 by default
+   */
+  toFlexBlocks(blockSize?: BlockSize): FlexBlocks;
+  /**
+   * All weights as a NumPy .npy file of the mask's shape: bool where all are 0 or 1, else float32.
+   * @throws RangeError if empty: no file says "no sparse masking"
+   */
+  toNpy(): Uint8Array;
+  /**
+   * As `scipy.sparse.save_npz(compressed=False)` writes a CSR matrix with a row for each batch, head and query; data is
+   * bool where all weights are 1, else float32.
+   * @throws RangeError if empty: no file says "no sparse masking"
+   */
+  toNpz(): Uint8Array;
+
+  /** Lets go of the arrays and of the copies in engines. Masks that were made of this one stay as they are. */
   dispose(): void;
   [Symbol.dispose](): void;
 }

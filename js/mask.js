@@ -1,35 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * Sparse masks: which (query, key) pairs are kept, and with what weight. A Mask is immutable, owns copies of its
- * arrays, is validated once, when it is made, and knows no engine. Its form is one of
- *   { kind: 'empty' }                                   no sparse masking at all
- *   { kind: 'full' }                                    every pair, with weight 1
- *   { kind: 'dense', weights, kept }                    a float32 per pair
- *   { kind: 'csr', ptr, indices, weights, kept }        see csr.js
- * where kept counts the pairs. What turns out full is stored as 'full', whichever way it was made.
+ * Masks: which (query, key) pairs are kept, and with what weight. A Mask is immutable, owns copies of its arrays, is
+ * validated once, when it is made, and knows no engine. It is a shape and a form (mask-forms.js); combining masks makes
+ * a form that refers to theirs, and the rows of any form are evaluated when they are asked for (mask-rows.js).
  */
 
-import { checkDims, checkOptions, formatDims, rangeError, sameDims, typeError } from './checks.js';
-import {
-  checkWeight,
-  csrFromFlatIndices,
-  csrFromIndices,
-  csrFromRowIndices,
-  findColumn,
-  mergeCsr,
-  weightAt,
-} from './csr.js';
+import { checkDims, checkInteger, checkOptions, formatDims, rangeError, sameDims, typeError } from './checks.js';
+import { checkWeight, csrFromFlatIndices, csrFromIndices, csrFromRowIndices } from './csr.js';
 import { AttentionError } from './errors.js';
-import { allocate, FLOAT32_ONLY, readTensor, readTensorOf } from './tensor.js';
+import { readFlexBlocks, writeFlexBlocks } from './flex-blocks.js';
+import { countBlocks, countKept, keepsAll } from './mask-counts.js';
+import { andForms, broadcastShapes, EMPTY, FULL, mergeForms, notForm, orForms } from './mask-forms.js';
+import { formOfWeights, mapKept, toDense, toIndices, toRows, weightsOfFunction } from './mask-pairs.js';
+import { readNpyMask, readNpzMask, writeNpyMask, writeNpzMask } from './mask-files.js';
+import { weightOf } from './mask-rows.js';
+import { blocksForm, causalForm, documentsForm, firstKeysForm, prefixForm, windowForm } from './mask-structures.js';
+import { FLOAT32_ONLY, readTensor, readTensorOf } from './tensor.js';
 
-const EMPTY = Object.freeze({ kind: 'empty' });
-const FULL = Object.freeze({ kind: 'full' });
 const WEIGHT_DTYPES = ['float32', 'bool'];
 const INDEX_ARRAYS = new Set(['ptr', 'indices', 'weights']);
+const BLOCK_OPTIONS = new Set(['shape', 'blockSize', 'ptr', 'indices']);
+const FLEX_OPTIONS = new Set(['partial']);
+const ROW_OPTIONS = new Set(['batch', 'head']);
 const FROM_STATIC_METHOD = Symbol('made by a static method');
 
-/** For the package: the stored form of a mask, for reading only. `name` is how messages call it. */
+/** For the package: the form of a mask, for reading only; 'full' whenever it keeps all. `name` is for messages. */
 export let formOf;
 
 /** For the package: has `cache`, a WeakRef, told when the mask is disposed. */
@@ -37,10 +33,15 @@ export let tellWhenDisposed;
 
 export class Mask {
   #form;
+  #isFull; // these two once they have been asked for
+  #density;
   #caches = new Set();
 
   static {
-    formOf = (mask, name) => mask.#open(name);
+    formOf = (mask, name) => {
+      const form = mask.#open(name);
+      return mask.isFull() ? FULL : form;
+    };
     tellWhenDisposed = (mask, cache) => mask.#caches.add(cache);
   }
 
@@ -49,7 +50,7 @@ export class Mask {
       throw new TypeError('Mask: use Mask.empty, Mask.full, Mask.fromDense or another of its static methods');
     }
     this.shape = shape;
-    this.#form = form;
+    this.#form = Object.freeze(form);
     Object.freeze(this);
   }
 
@@ -61,28 +62,93 @@ export class Mask {
     return make(readShape(shape), FULL);
   }
 
+  static causal(shape, options = {}) {
+    const dims = readShape(shape);
+    return make(dims, causalForm(dims, options));
+  }
+
+  static slidingWindow(shape, options) {
+    const dims = readShape(shape);
+    return make(dims, windowForm(dims, options));
+  }
+
+  static sinks(shape, n) {
+    const dims = readShape(shape);
+    return make(dims, firstKeysForm(dims, n));
+  }
+
+  static prefix(shape, n) {
+    const dims = readShape(shape);
+    return make(dims, prefixForm(dims, n));
+  }
+
+  static documents(shape, ids) {
+    const dims = readShape(shape);
+    return make(dims, documentsForm(dims, ids));
+  }
+
+  static blockSparse(options) {
+    checkOptions(options, 'options', BLOCK_OPTIONS);
+    const dims = readShape(options.shape);
+    return make(dims, blocksForm(dims, options.blockSize, options.ptr, options.indices));
+  }
+
+  static fromFunction(shape, f) {
+    const dims = readShape(shape);
+    if (typeof f !== 'function') throw typeError('f', 'a function of (batch, head, query, key)', f);
+    return make(dims, formOfWeights(dims, weightsOfFunction(dims, f)));
+  }
+
   static fromDense(shape, weights) {
     const dims = readShape(shape);
     const { data, dtype } = readTensorOf(asTensor(weights, 'weights', dims), 'weights', WEIGHT_DTYPES, dims);
-    if (dtype === 'bool') return make(dims, denseForm(Float32Array.from(data, (keep) => (keep === 0 ? 0 : 1))));
-    for (let at = 0; at < data.length; at++) checkWeight(data[at], at);
-    return make(dims, denseForm(data.slice()));
+    if (dtype === 'bool') return make(dims, formOfWeights(dims, data.map((keep) => (keep === 0 ? 0 : 1))));
+    const copy = data.slice();
+    for (let at = 0; at < copy.length; at++) {
+      checkWeight(copy[at], at);
+      copy[at] += 0; // -0 becomes 0
+    }
+    return make(dims, formOfWeights(dims, copy));
   }
 
   static fromIndices(shape, arrays) {
     const dims = readShape(shape);
     checkOptions(arrays, 'arrays', INDEX_ARRAYS);
-    return make(dims, csrFromIndices(rowsOf(dims), dims[3], arrays.ptr, arrays.indices, arrays.weights));
+    return make(dims, csrForm(dims, csrFromIndices(rowsOf(dims), dims[3], arrays.ptr, arrays.indices, arrays.weights)));
   }
 
   static fromRowWiseIndices(shape, indices, weights) {
     const dims = readShape(shape);
-    return make(dims, csrFromRowIndices(rowsOf(dims), dims[3], indices, weights));
+    return make(dims, csrForm(dims, csrFromRowIndices(rowsOf(dims), dims[3], indices, weights)));
   }
 
   static fromUpstreamIndices(shape, flatIndices, ptr, weights) {
     const dims = readShape(shape);
-    return make(dims, csrFromFlatIndices(rowsOf(dims), dims[3], flatIndices, ptr, weights));
+    return make(dims, csrForm(dims, csrFromFlatIndices(rowsOf(dims), dims[3], flatIndices, ptr, weights)));
+  }
+
+  static fromFlexBlocks(shape, tables, options = {}) {
+    const dims = readShape(shape);
+    checkOptions(options, 'options', FLEX_OPTIONS);
+    const { full, partial } = readFlexBlocks(dims, tables);
+    const { partial: kept = Mask.full(dims) } = options;
+    const inPartial = make(dims, partial).#combine(kept, andForms, 'partial');
+    if (!sameDims(inPartial.shape, dims)) {
+      throw new RangeError(
+        `partial: expected a mask that broadcasts to ${formatDims(dims)}, got ${formatDims(kept.shape)}`,
+      );
+    }
+    return make(dims, full).or(inPartial);
+  }
+
+  static fromNpy(bytes, shape) {
+    const { dims, weights } = readNpyMask(bytes, shape === undefined ? undefined : readShape(shape));
+    return Mask.fromDense(dims, weights);
+  }
+
+  static async fromNpz(bytes, shape) {
+    const { dims, arrays } = await readNpzMask(bytes, shape === undefined ? undefined : readShape(shape));
+    return Mask.fromIndices(dims, arrays);
   }
 
   isEmpty() {
@@ -90,12 +156,14 @@ export class Mask {
   }
 
   isFull() {
-    return this.#open().kind === 'full';
+    const form = this.#open();
+    return (this.#isFull ??= keepsAll(this.shape, form));
   }
 
   density() {
-    const { kept } = this.#open();
-    return kept === undefined ? 1 : kept / cellsOf(this.shape);
+    const form = this.#open();
+    if (form.kind === 'empty' || cellsOf(this.shape) === 0) return 1;
+    return (this.#density ??= countKept(this.shape, form) / cellsOf(this.shape));
   }
 
   get(batch, head, query, key) {
@@ -106,40 +174,23 @@ export class Mask {
         throw rangeError('get', `a position inside ${formatDims(this.shape)}`, position);
       }
     }
-    const row = (batch * this.shape[1] + head) * this.shape[2] + query;
-    switch (form.kind) {
-      case 'empty':
-        return 0;
-      case 'full':
-        return 1;
-      case 'dense':
-        return form.weights[row * this.shape[3] + key];
-      default: {
-        const at = findColumn(form, row, key);
-        return at < 0 ? 0 : weightAt(form, at);
-      }
-    }
+    return weightOf(this.shape, form, batch, head, query, key);
+  }
+
+  and(other) {
+    return this.#combine(other, andForms);
+  }
+
+  or(other) {
+    return this.#combine(other, orForms);
   }
 
   merge(other) {
-    if (!(other instanceof Mask)) throw typeError('other', 'a Mask', other);
-    const form = this.#open();
-    const otherForm = other.#open('other');
-    const { shape } = this;
-    if (!sameDims(shape, other.shape)) {
-      throw new RangeError(`other: expected shape ${formatDims(shape)}, got ${formatDims(other.shape)}`);
-    }
-    if (form.kind === 'empty' && otherForm.kind === 'empty') return this;
-    if (form.kind === 'full' || otherForm.kind === 'full') return make(shape, FULL);
-    if (form.kind !== 'dense' && otherForm.kind !== 'dense') {
-      const rows = rowsOf(shape);
-      return make(shape, mergeCsr(rows, asCsr(form, rows), asCsr(otherForm, rows)));
-    }
-    const sum = this.toDense();
-    forEachKept(otherForm, shape, 0, rowsOf(shape), (row, column, weight) => {
-      sum[row * shape[3] + column] += weight;
-    });
-    return make(shape, denseForm(sum.map((weight) => Math.min(weight, 1))));
+    return this.#combine(other, mergeForms);
+  }
+
+  not() {
+    return make(this.shape, notForm(this.#open()));
   }
 
   apply(x) {
@@ -150,36 +201,45 @@ export class Mask {
     return this.#map(x, (value, weight) => value / weight);
   }
 
-  toDense() {
+  blockMap(blockSize) {
     const form = this.#open();
-    if (form.kind === 'dense') return form.weights.slice();
-    const dense = allocate(Float32Array, cellsOf(this.shape));
-    if (form.kind === 'full') return dense.fill(1);
-    forEachKept(form, this.shape, 0, rowsOf(this.shape), (row, column, weight) => {
-      dense[row * this.shape[3] + column] = weight;
-    });
-    return dense;
+    return countBlocks(this.shape, form.kind === 'empty' ? FULL : form, blockSize);
+  }
+
+  rows(i0, i1, options = {}) {
+    const form = this.#open();
+    const [batches, heads, queries] = this.shape;
+    checkOptions(options, 'options', ROW_OPTIONS);
+    const { batch = 0, head = 0 } = options;
+    checkInteger(i0, 'i0', 0, queries);
+    checkInteger(i1, 'i1', i0, queries);
+    checkInteger(batch, 'batch', 0, batches - 1);
+    checkInteger(head, 'head', 0, heads - 1);
+    return toRows(this.shape, form, batch, head, i0, i1);
+  }
+
+  toDense() {
+    return toDense(this.shape, this.#open());
   }
 
   toIndices() {
-    const form = this.#open();
-    const rows = rowsOf(this.shape);
-    const kept = form.kind === 'empty' ? 0 : (form.kept ?? cellsOf(this.shape));
-    const ptr = allocate(Uint32Array, rows + 1);
-    const indices = allocate(Uint32Array, kept);
-    const weights = allocate(Float32Array, kept);
-    let end = 0;
-    for (let row = 0; row < rows; row++) {
-      forEachKept(form, this.shape, row, row + 1, (_, column, weight) => {
-        indices[end] = column;
-        weights[end++] = weight;
-      });
-      ptr[row + 1] = end;
-    }
-    return { ptr, indices, weights };
+    return toIndices(this.shape, this.#open());
+  }
+
+  toFlexBlocks(blockSize = 128) {
+    return writeFlexBlocks(this.shape, this.blockMap(blockSize));
+  }
+
+  toNpy() {
+    return writeNpyMask(this.shape, this.#openForFile());
+  }
+
+  toNpz() {
+    return writeNpzMask(this.shape, this.#openForFile());
   }
 
   dispose() {
+    if (this.#form === null) return;
     this.#form = null;
     for (const cache of this.#caches) cache.deref()?.release(this);
     this.#caches.clear();
@@ -194,40 +254,35 @@ export class Mask {
     return this.#form;
   }
 
+  #openForFile() {
+    const form = this.#open();
+    if (form.kind !== 'empty') return form;
+    throw new RangeError('mask: an empty mask means "no sparse masking", which no file says; use Mask.full');
+  }
+
+  #combine(other, combineForms, name = 'other') {
+    if (!(other instanceof Mask)) throw typeError(name, 'a Mask', other);
+    const form = this.#open();
+    const otherForm = other.#open(name);
+    return make(broadcastShapes(this.shape, other.shape, name), combineForms(form, otherForm));
+  }
+
   /** `change` of each element that the mask keeps, 0 elsewhere. */
   #map(x, change) {
     const form = this.#open();
     if (form.kind === 'empty') return x;
-    const [batch, heads, queries, keys] = this.shape;
     const { data, dims } = readTensor(asTensor(x, 'x', this.shape), 'x', FLOAT32_ONLY);
-    const fits =
-      dims.length === 4 &&
-      (batch === 1 || batch === dims[0]) &&
-      (heads === dims[1] || (heads > 0 && dims[1] % heads === 0)) &&
-      queries === dims[2] &&
-      keys === dims[3];
-    if (!fits) {
-      throw new RangeError(`x: ${formatDims(dims)} does not fit a mask of shape ${formatDims(this.shape)}`);
-    }
-    const result = allocate(Float32Array, data.length);
-    for (let b = 0; b < dims[0] && data.length > 0; b++) {
-      for (let h = 0; h < dims[1]; h++) {
-        const maskRow = ((batch === 1 ? 0 : b) * heads + Math.floor((h * heads) / dims[1])) * queries;
-        const shift = ((b * dims[1] + h) * queries - maskRow) * keys;
-        forEachKept(form, this.shape, maskRow, maskRow + queries, (row, column, weight) => {
-          const at = shift + row * keys + column;
-          result[at] = change(data[at], weight);
-        });
-      }
-    }
+    const result = mapKept(this.shape, form, data, dims, change);
     return x === data ? result : { data: result, dims: [...dims], dtype: 'float32' };
   }
 }
 
 function make(shape, form) {
-  const isFull =
-    form.kept === cellsOf(shape) && (form.weights === null || form.weights.every((weight) => weight === 1));
-  return new Mask(FROM_STATIC_METHOD, shape, isFull ? FULL : form);
+  return new Mask(FROM_STATIC_METHOD, shape, form);
+}
+
+function csrForm([batch, heads], csr) {
+  return { kind: 'csr', batch, heads, ...csr };
 }
 
 /** A flat array as a tensor of that shape; a tensor as it is. */
@@ -249,30 +304,4 @@ function rowsOf(shape) {
 
 function cellsOf(shape) {
   return rowsOf(shape) * shape[3];
-}
-
-function denseForm(weights) {
-  let kept = 0;
-  for (let at = 0; at < weights.length; at++) if (weights[at] !== 0) kept++;
-  return { kind: 'dense', weights, kept };
-}
-
-function asCsr(form, rows) {
-  if (form.kind === 'csr') return form;
-  return { kind: 'csr', ptr: allocate(Uint32Array, rows + 1), indices: new Uint32Array(0), weights: null, kept: 0 };
-}
-
-/** Calls visit(row, column, weight) for what rows [begin, end) keep, in order. */
-function forEachKept(form, shape, begin, end, visit) {
-  const columns = shape[3];
-  for (let row = begin; row < end; row++) {
-    if (form.kind === 'csr') {
-      for (let at = form.ptr[row]; at < form.ptr[row + 1]; at++) visit(row, form.indices[at], weightAt(form, at));
-    } else if (form.kind !== 'empty') {
-      for (let column = 0; column < columns; column++) {
-        const weight = form.kind === 'full' ? 1 : form.weights[row * columns + column];
-        if (weight !== 0) visit(row, column, weight);
-      }
-    }
-  }
 }

@@ -18,6 +18,7 @@ import {
   rangeError,
   typeError,
 } from './checks.js';
+import { programOf } from './mask-program.js';
 import { formOf, Mask } from './mask.js';
 import { checkGroups } from './shapes.js';
 import { allocate, FLOAT_DTYPES, Operand, readOffsets, readTensor, readVector } from './tensor.js';
@@ -217,7 +218,7 @@ function readSparseMask(problem, mask) {
   }
   if (form.kind === 'empty' || form.kind === 'full') return;
   problem.sparseMask = mask;
-  problem.sparseForm = form;
+  problem.sparseForm = programOf(mask.shape, form);
 }
 
 function readPositions(problem, options) {

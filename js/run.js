@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /**
- * One run of the core, whole or in slices: its structs filled in, its plan, its workspace and its hold on the copy of
- * the sparse mask. Whoever makes one closes it, whatever happens.
+ * One run of the core, whole or in slices: its structs filled in, its plan, its workspace and its hold on the
+ * copies of the sparse mask. Whoever makes one closes it, whatever happens.
  */
 
 import { Field, Plan, Progress } from './abi.js';
 import { checkStatus } from './errors.js';
 import { formOf } from './mask.js';
-import { writeProblem, writeResult } from './structs.js';
+import { writeMask, writeProblem, writeResult } from './structs.js';
 
 export class Run {
   #engine;
   #structs;
-  #copy;
+  #copies;
   #workspace = 0;
   #workspaceBytes = 0;
   #jobs = 0;
@@ -28,12 +28,13 @@ export class Run {
   /** Plans a call whose tensors stand in wasm memory. */
   open(call) {
     const { core, heap, masks } = this.#engine;
-    const { problem, result, plan, progress } = this.#structs;
+    const { problem, result, plan, progress, maskNodes } = this.#structs;
+    writeProblem(heap, problem, call);
     if (call.sparseMask !== undefined) {
       formOf(call.sparseMask, 'sparseAttentionMask'); // a getter among the options may have disposed it
-      this.#copy = masks.hold(call.sparseMask, call.sparseForm);
+      this.#copies = masks.hold(call.sparseMask, call.sparseForm);
+      writeMask(heap, problem, maskNodes, call.sparseForm, this.#copies);
     }
-    writeProblem(heap, problem, call, this.#copy);
     writeResult(heap, result, call);
     heap.u32[(progress + Progress.job) >>> 2] = 0;
     heap.u32[(progress + Progress.tile) >>> 2] = 0;
@@ -69,13 +70,14 @@ export class Run {
   get fraction() {
     if (this.isDone) return 1;
     const tiles = this.#read(Progress.tile) + this.#read(Progress.row) / this.#rows;
-    return (this.#read(Progress.job) + tiles / (this.#tiles + 1)) / this.#jobs; // writing the rows is like a tile
+    // gathering what is listed and writing the rows are like a tile each
+    return (this.#read(Progress.job) + tiles / (this.#tiles + 2)) / this.#jobs;
   }
 
   close() {
     const { heap, masks } = this.#engine;
     heap.free(this.#workspace);
-    if (this.#copy !== undefined) masks.settle(this.#copy);
+    if (this.#copies !== undefined) masks.settle(this.#copies);
   }
 
   #read(field) {

@@ -2,7 +2,8 @@
 
 /** The core's structs in wasm memory: where those of one call stand, and how a call is written into them. */
 
-import { DType, MaskKind, Partials, Plan, Problem, Progress, Result } from './abi.js';
+import { DType, MASK_NODES, MaskKind, MaskNode, Partials, Plan, Problem, Progress, Result, UNBOUNDED } from './abi.js';
+import { nodesOf } from './mask-forms.js';
 import { align } from './memory.js';
 
 export const DTYPE_CODES = {
@@ -13,10 +14,11 @@ export const DTYPE_CODES = {
 };
 
 const SEQUENCE = [Problem, Result, Plan, Progress, Partials, Partials];
+const NODES_BYTES = MASK_NODES * MaskNode.bytes;
 
 /** Addresses of one set of structs, one after the other from `base`. */
 export class Structs {
-  static bytes = SEQUENCE.reduce((end, { bytes }) => end + align(bytes), 0);
+  static bytes = SEQUENCE.reduce((end, { bytes }) => end + align(bytes), align(NODES_BYTES));
 
   constructor(base) {
     this.problem = base;
@@ -25,11 +27,12 @@ export class Structs {
     this.progress = this.plan + align(Plan.bytes);
     this.partials = this.progress + align(Progress.bytes);
     this.otherPartials = this.partials + align(Partials.bytes);
+    this.maskNodes = this.otherPartials + align(Partials.bytes);
   }
 }
 
-/** Writes a problem whose tensors have their addresses; `copy` is that of its sparse mask, or undefined. */
-export function writeProblem({ u32, i32, f32, f64 }, at, call, copy) {
+/** Writes a problem whose tensors have their addresses, without its sparse mask. */
+export function writeProblem({ u32, i32, f32, f64 }, at, call) {
   u32.fill(0, at >>> 2, (at + Problem.bytes) >>> 2);
   u32[(at + Problem.batch) >>> 2] = call.batch;
   u32[(at + Problem.heads) >>> 2] = call.heads;
@@ -54,7 +57,6 @@ export function writeProblem({ u32, i32, f32, f64 }, at, call, copy) {
   u32[(at + Problem.keyLengths) >>> 2] = addressOf(call.keyLengths);
   u32[(at + Problem.alibiSlopes) >>> 2] = addressOf(call.alibiSlopes);
   u32[(at + Problem.sinks) >>> 2] = addressOf(call.sinks);
-  if (copy !== undefined) writeMask(u32, at, Problem.sparseMask, copy);
   u32[(at + Problem.weighting) >>> 2] = call.weighting;
   f64[(at + Problem.dropout.rate) >>> 3] = call.dropout;
   u32[(at + Problem.dropout.training) >>> 2] = call.dropout > 0 ? 1 : 0;
@@ -64,6 +66,42 @@ export function writeProblem({ u32, i32, f32, f64 }, at, call, copy) {
   if (call.dropoutMask !== undefined) writeTensor(u32, at, Problem.dropout.mask, call.dropoutMask);
   u32[(at + Problem.emptyRows) >>> 2] = call.emptyRows;
   u32[(at + Problem.rowMaxOver) >>> 2] = call.rowMaxOver;
+}
+
+/** Writes the sparse mask of a problem: its form as a program of nodes at `nodesAt`, with the copies of its leaves. */
+export function writeMask({ u32, i32 }, problemAt, nodesAt, form, copies) {
+  const nodes = nodesOf(form);
+  u32.fill(0, nodesAt >>> 2, (nodesAt + nodes.length * MaskNode.bytes) >>> 2);
+  nodes.forEach((node, n) => {
+    const copy = copies.get(node) ?? {};
+    const set = (field, value = 0) => void (u32[(nodesAt + n * MaskNode.bytes + MaskNode[field]) >>> 2] = value);
+    set('kind', MaskKind[node.kind.toUpperCase()]);
+    set('left', nodes.indexOf(node.left ?? node.operand) >>> 0);
+    set('right', nodes.indexOf(node.right) >>> 0);
+    set('batch', node.batch);
+    set('heads', node.heads);
+    set('before', sideOf(node.before));
+    set('after', sideOf(node.after));
+    i32[(nodesAt + n * MaskNode.bytes + MaskNode.offset) >>> 2] = node.offset ?? 0;
+    set('blockRows', node.blockRows);
+    set('blockColumns', node.blockColumns);
+    set('begins', copy.begins);
+    set('ends', copy.ends ?? copy.counts);
+    set('queryIds', copy.queryIds);
+    set('keyIds', copy.keyIds);
+    set('bits', copy.words);
+    set('weights', copy.weights);
+    set('ptr', copy.ptr);
+    set('indices', copy.indices);
+    set('indicesLen', node.indices?.length);
+  });
+  u32[(problemAt + Problem.sparseMask.nodes) >>> 2] = nodesAt;
+  u32[(problemAt + Problem.sparseMask.count) >>> 2] = nodes.length;
+}
+
+/** How far a band reaches to one side; positions are 32 bits wide, so that farther is no farther. */
+function sideOf(distance = 0) {
+  return distance < UNBOUNDED ? distance : UNBOUNDED;
 }
 
 /** Writes of a problem what finishing partials asks for. */
@@ -109,16 +147,6 @@ function writeTensor(u32, at, fields, operand) {
   u32[(at + fields.rowStride) >>> 2] = operand.rowStride;
   u32[(at + fields.columnStride) >>> 2] = operand.columnStride;
   u32[(at + fields.capacity) >>> 2] = operand.count;
-}
-
-function writeMask(u32, at, fields, copy) {
-  u32[(at + fields.kind) >>> 2] = copy.isDense ? MaskKind.DENSE : MaskKind.CSR;
-  u32[(at + fields.batch) >>> 2] = copy.batch;
-  u32[(at + fields.heads) >>> 2] = copy.heads;
-  u32[(at + fields.weights) >>> 2] = copy.weights;
-  u32[(at + fields.ptr) >>> 2] = copy.ptr;
-  u32[(at + fields.indices) >>> 2] = copy.indices;
-  u32[(at + fields.indicesLen) >>> 2] = copy.indicesLength;
 }
 
 function addressOf(operand) {

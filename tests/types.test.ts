@@ -155,6 +155,20 @@ export async function mustCompile(): Promise<void> {
     Mask.fromIndices(shape, { ptr: Uint32Array.of(0, 1, 2), indices: [0, 1], weights: [1, 0.5] }),
     Mask.fromRowWiseIndices(shape, [0, -1], new Float32Array(2)),
     Mask.fromUpstreamIndices(shape, [0, 3], [0, 1, 2], [1, 1]),
+    Mask.causal(shape),
+    Mask.causal(shape, { offset: -1 }),
+    Mask.slidingWindow(shape, { left: 3, right: Infinity }),
+    Mask.sinks(shape, 1),
+    Mask.prefix(shape, Int32Array.of(1)),
+    Mask.documents(shape, [0, 1]),
+    Mask.documents(shape, { queries: [0], keys: Int32Array.of(0, 1) }),
+    Mask.documents(shape, { offsets: [0, 2] }),
+    Mask.blockSparse({ shape, blockSize: [1, 2], ptr: [0, 1, 1], indices: [0] }),
+    Mask.fromFunction(shape, (_batch, _head, query, key) => key <= query),
+    Mask.fromFunction(shape, () => 0.5),
+    Mask.fromFlexBlocks(shape, Mask.causal(shape).toFlexBlocks(), { partial: Mask.causal(shape) }),
+    Mask.fromNpy(Mask.causal(shape).toNpy(), shape),
+    Mask.causal(shape).or(Mask.full(shape)).and(Mask.sinks(shape, 1)).not(),
   ];
   const [mask] = masks as [Mask];
   const measured: [boolean, boolean, number, number] = [
