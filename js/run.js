@@ -70,8 +70,7 @@ export class Run {
   get fraction() {
     if (this.isDone) return 1;
     const tiles = this.#read(Progress.tile) + this.#read(Progress.row) / this.#rows;
-    // gathering what is listed and writing the rows are like a tile each
-    return (this.#read(Progress.job) + tiles / (this.#tiles + 2)) / this.#jobs;
+    return (this.#read(Progress.job) + tiles / (this.#tiles + 1)) / this.#jobs; // writing the rows is like a tile
   }
 
   close() {

@@ -128,7 +128,7 @@ enum attn_status attn_run_slice(const struct attn_plan *plan, const struct attn_
     struct attn_plan own;
     enum attn_status status =
         attn_check_run(&own, plan, problem, result, workspace, workspace_bytes, progress->job, plan->jobs);
-    if (status == ATTN_OK && (progress->tile > own.tile_count + 1 || progress->row > own.block_rows)) {
+    if (status == ATTN_OK && (progress->tile > own.tile_count || progress->row > own.block_rows)) {
         status = ATTN_ERROR_JOBS;
     }
     if (status != ATTN_OK) return status;

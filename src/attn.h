@@ -248,8 +248,8 @@ struct attn_result {
     size_t row_begin, row_end;       /* queries that weights and scores cover; attn_result_init sets 0, q_len */
     size_t column_begin, column_end; /* keys that weights and scores cover; attn_result_init sets 0, k_len */
     float *entry_weights; /* weights of the entries that attn_list_entries lists, in its order: [entry_ptr[last]] */
-    const uint32_t *entry_ptr;       /* as attn_list_entries fills it in: [batch * heads * rows + 1] */
-    uint8_t *dropout_mask;           /* [batch, heads, q_len, k_len]: 1 = kept by dropout */
+    const uint32_t *entry_ptr; /* as attn_list_entries fills it in: [batch * heads * rows + 1] */
+    uint8_t *dropout_mask;     /* [batch, heads, q_len, k_len]: 1 = kept by dropout */
 };
 
 /* How a problem will be computed: integers only, no pointers, so it can be copied to another thread.
@@ -294,10 +294,9 @@ enum attn_status attn_run(const struct attn_plan *plan, const struct attn_proble
 
 /* How far a run has come; {0} before its first slice. */
 struct attn_progress {
-    size_t job; /* jobs before it are done: the run is over where job = plan.jobs */
-    size_t
-        tile; /* of that job, tiles before it are done; at tile_count listed keys are gathered, past it rows written */
-    size_t row; /* of that tile, rows before it are done; the job's state waits in the workspace */
+    size_t job;  /* jobs before it are done: the run is over where job = plan.jobs */
+    size_t tile; /* of that job, tiles before it are done; past the last one, rows are gathered and written */
+    size_t row;  /* of that tile, rows before it are done; the job's state waits in the workspace */
 };
 
 /* Runs on from *progress for about `row_tiles` (one row against one tile of keys each), at least a few rows, and

@@ -169,7 +169,8 @@ static enum attn_status mask_leaf(const struct attn_mask_node *node, const struc
 
 static enum attn_status sparse_mask(const struct attn_problem *p) {
     const struct attn_mask *mask = &p->sparse_mask;
-    if ((unsigned)p->weighting > ATTN_WEIGHTING_INVERSE || (unsigned)p->route > ATTN_ROUTE_ROWS) return ATTN_ERROR_VALUE;
+    if ((unsigned)p->weighting > ATTN_WEIGHTING_INVERSE || (unsigned)p->route > ATTN_ROUTE_ROWS)
+        return ATTN_ERROR_VALUE;
     if (mask->count > ATTN_MASK_NODES) return ATTN_ERROR_SIZE;
     if (mask->count && !mask->nodes) return ATTN_ERROR_NULL;
     for (size_t n = 0; n < mask->count; n++) {

@@ -14,21 +14,44 @@
 #define ROWS ATTN_STRIP_ROWS /* computed together */
 #define VALUE_BLOCK 64       /* terms summed in one go */
 
-/* The keys that a row's list still holds, from a tile on. */
+/* The keys that a row's list still has, from a tile on. */
 struct list {
     const struct attn_context *c;
     const struct attn_mask_row *row;
-    const uint8_t *routes; /* NULL: all tiles, not the gathered ones alone, and the window's columns alone */
-    size_t tile, count;
+    const uint8_t *routes; /* NULL: all tiles, not the gathered ones alone, but the window's columns alone */
+    size_t first, last;    /* of the mask's own list, where that will do; first > last: it will not */
+    size_t tile, count, taken;
     uint32_t position; /* entries of the mask before `tile` */
     uint32_t columns[2 * CHUNK], positions[2 * CHUNK];
     float weights[2 * CHUNK], bias[2 * CHUNK];
 };
 
+/* Some of them. */
+struct chunk {
+    size_t count;
+    const uint32_t *columns, *positions;
+    const float *weights, *bias; /* NULL: all ones, all zeros */
+};
+
+/* Whether the row's keys can be taken from the mask's own list: all of them are to be gathered, as they are. */
+static int is_direct(struct list *list) {
+    const struct attn_problem *problem = list->c->problem;
+    const struct attn_mask_node *leaf = attn_sparse_list(&problem->sparse_mask);
+    if (!leaf || !list->routes || list->routes[list->c->plan->tile_count] || attn_mask_is_biased(problem)) return 0;
+    if (problem->weighting == ATTN_WEIGHTING_INVERSE) return 0;
+    const struct attn_sparse_row row = {problem, list->row->batch, list->row->head, list->row->query};
+    attn_sparse_listed(&list->first, &list->last, &row, list->row->key_begin, list->row->key_end);
+    for (size_t n = list->first; leaf->weights && n < list->last; n++) {
+        if (leaf->weights[n] == 0) return 0;
+    }
+    return 1;
+}
+
 static void list_init(struct list *list, const struct attn_context *c, size_t r, int is_gathered) {
-    list->c = c, list->row = &c->mask_rows[r], list->count = 0, list->position = 0;
+    list->c = c, list->row = &c->mask_rows[r], list->count = list->taken = 0, list->position = 0;
     list->routes = is_gathered ? attn_row_routes(c, r) : NULL;
     list->tile = (is_gathered ? list->row->key_begin : c->result->column_begin) / ATTN_TILE_KEYS;
+    if (!is_direct(list)) list->first = 1, list->last = 0;
 }
 
 /* Appends what the row keeps of list->tile. */
@@ -37,7 +60,7 @@ static void append_tile(struct list *list) {
     const struct attn_problem *problem = c->problem;
     const struct attn_mask_row *row = list->row;
     const size_t key = list->tile * ATTN_TILE_KEYS;
-    const int is_inverse = problem->weighting == ATTN_WEIGHTING_INVERSE && problem->sparse_mask.count;
+    const int is_inverse = problem->weighting == ATTN_WEIGHTING_INVERSE, is_biased = attn_mask_is_biased(problem);
     struct attn_sparse_buffer room;
     struct attn_sparse_tile entries = attn_mask_entries(problem, row, list->tile, &room);
     if (!list->routes) {
@@ -50,100 +73,116 @@ static void append_tile(struct list *list) {
     for (size_t n = 0; n < ATTN_TILE_KEYS / 64; n++) {
         for (uint64_t bits = kept.bits[n]; bits; bits &= bits - 1) {
             size_t bit = (size_t)__builtin_ctzll(bits), column = 64 * n + bit, at = list->count;
-            float weight = entries.weights ? entries.weights[column] : 1;
-            list->columns[at] = (uint32_t)(key + column);
-            list->weights[at] = is_inverse ? 1 / (weight + 1e-6f) : weight;
-            uint64_t before = entries.bits[n] & (((uint64_t)1 << bit) - 1);
-            list->positions[at] = list->position + (uint32_t)__builtin_popcountll(before);
-            if (!attn_mask_is_biased(problem)) {
-                list->count++;
-            } else if ((list->bias[at] = attn_mask_bias(problem, row, key + column)) != -__builtin_inff()) {
-                list->count++;
+            if (is_biased) {
+                list->bias[at] = attn_mask_bias(problem, row, key + column);
+                if (list->bias[at] == -__builtin_inff()) continue;
             }
+            list->columns[at] = (uint32_t)(key + column);
+            if (c->weighted) {
+                float weight = entries.weights ? entries.weights[column] : 1;
+                list->weights[at] = is_inverse ? 1 / (weight + 1e-6f) : weight;
+            }
+            if (!list->routes) {
+                uint64_t before = entries.bits[n] & (((uint64_t)1 << bit) - 1);
+                list->positions[at] = list->position + (uint32_t)__builtin_popcountll(before);
+            }
+            list->count++;
         }
         list->position += (uint32_t)__builtin_popcountll(entries.bits[n]);
     }
 }
 
-/* Fills the list up to a chunk, or with what is left; returns how many keys the chunk has. */
-static size_t list_fill(struct list *list) {
+/* Moves what is left to the front. */
+static void drop_taken(struct list *list) {
+    const size_t taken = list->taken;
+    list->taken = 0;
+    if (!taken) return;
+    for (size_t n = taken; n < list->count; n++) {
+        list->columns[n - taken] = list->columns[n], list->positions[n - taken] = list->positions[n];
+        list->weights[n - taken] = list->weights[n], list->bias[n - taken] = list->bias[n];
+    }
+    list->count -= taken;
+}
+
+/* Takes the next keys of the list; returns how many. */
+static size_t next_chunk(struct list *list, struct chunk *chunk) {
     const struct attn_context *c = list->c;
+    if (list->first <= list->last) {
+        const struct attn_mask_node *leaf = c->problem->sparse_mask.nodes;
+        chunk->count = attn_smaller(list->last - list->first, CHUNK);
+        chunk->columns = leaf->indices + list->first;
+        chunk->weights = leaf->weights ? leaf->weights + list->first : NULL;
+        chunk->bias = NULL;
+        list->first += chunk->count;
+        return chunk->count;
+    }
     const size_t key_end = list->routes ? list->row->key_end : c->result->column_end;
+    drop_taken(list);
     for (; list->count < CHUNK && list->tile * ATTN_TILE_KEYS < key_end; list->tile++) {
         list->tile = attn_mask_next(c->problem, list->row, list->tile, c->plan->tile_count);
         if (list->tile * ATTN_TILE_KEYS >= key_end) break;
         if (!list->routes || list->routes[list->tile] == ATTN_ROUTING_GATHER) append_tile(list);
     }
-    return attn_smaller(list->count, CHUNK);
-}
-
-/* Drops the first `count` keys. */
-static void list_drop(struct list *list, size_t count) {
-    for (size_t n = count; n < list->count; n++) {
-        list->columns[n - count] = list->columns[n], list->positions[n - count] = list->positions[n];
-        list->weights[n - count] = list->weights[n], list->bias[n - count] = list->bias[n];
-    }
-    list->count -= count;
+    chunk->count = list->taken = attn_smaller(list->count, CHUNK);
+    chunk->columns = list->columns, chunk->positions = list->positions;
+    chunk->weights = c->weighted ? list->weights : NULL;
+    chunk->bias = attn_mask_is_biased(c->problem) ? list->bias : NULL;
+    return chunk->count;
 }
 
 /* Where the listed rows of keys or values stand, or copies of them widened into `room`; returns their kernels. */
 static const struct attn_tile_kernels *find_rows(const void *addresses[CHUNK], const struct attn_context *c,
                                                  const struct attn_tensor *tensor, size_t head, size_t columns,
-                                                 const struct list *list, size_t count, float *room) {
-    size_t batch = c->job.batch;
-    int is_readable = 1;
-    for (size_t n = 0; n < count; n++) {
-        is_readable &= attn_source_fetch(tensor, batch, head, list->columns[n], 1, columns);
-        addresses[n] = attn_source_address(tensor, batch, head, list->columns[n]);
-    }
+                                                 const struct chunk *chunk, float *room) {
+    const size_t batch = c->job.batch;
+    int is_readable = attn_source_list(addresses, tensor, batch, head, chunk->columns, chunk->count, columns);
     if (is_readable) return &attn_tile_kernels[tensor->dtype];
-    for (size_t n = 0; n < count; n++) {
-        addresses[n] = attn_source_row(tensor, batch, head, list->columns[n], columns, room + n * columns);
+    for (size_t n = 0; n < chunk->count; n++) {
+        addresses[n] = attn_source_row(tensor, batch, head, chunk->columns[n], columns, room + n * columns);
     }
     return &attn_tile_kernels[ATTN_FLOAT32];
 }
 
-/* c->scores [count, CHUNK] = what multiplies the values of the first `keys` listed ones, for rows from `first` on. */
-static void score(const struct attn_context *c, const struct list *list, size_t keys, size_t first, size_t count,
+/* c->scores [count, CHUNK] = what multiplies the values of a chunk, for rows from `first` on. */
+static void score(const struct attn_context *c, const struct chunk *chunk, size_t first, size_t count,
                   struct attn_softmax *states, float *rescale) {
     const struct attn_problem *problem = c->problem;
+    const size_t keys = chunk->count, dim = problem->dim, stride = c->query_stride;
+    const struct attn_softmax_tile columns = {0, keys, c->rules};
     struct attn_softmax_row rows[ROWS];
     float dropout[ROWS][CHUNK];
     const void *addresses[CHUNK];
     const struct attn_tile_kernels *kernels =
-        find_rows(addresses, c, &problem->keys, attn_key_head(c), problem->dim, list, keys, c->keys);
-    kernels->dot(c->scores, CHUNK, c->queries + first * c->query_stride, c->query_stride, count, addresses, keys,
-                 problem->dim);
+        find_rows(addresses, c, &problem->keys, attn_key_head(c), dim, chunk, c->keys);
+    kernels->dot(c->scores, CHUNK, c->queries + first * stride, stride, count, addresses, keys, dim);
     for (size_t r = 0; r < count; r++) {
         const struct attn_mask_row *row = &c->mask_rows[first + r];
-        rows[r] = (struct attn_softmax_row){.end = keys};
-        if (c->weighted) rows[r].weight = list->weights;
-        if (attn_mask_is_biased(problem)) rows[r].bias = list->bias;
-        if (attn_dropout_acts(&problem->dropout)) {
-            for (size_t n = 0; n < keys; n++) dropout[r][n] = attn_dropout_factor(problem, row->batch, row->head, row->query, list->columns[n]);
-            rows[r].dropout = dropout[r];
+        rows[r] = (struct attn_softmax_row){.end = keys, .weight = chunk->weights, .bias = chunk->bias};
+        if (!attn_dropout_acts(&problem->dropout)) continue;
+        for (size_t n = 0; n < keys; n++) {
+            dropout[r][n] = attn_dropout_factor(problem, row->batch, row->head, row->query, chunk->columns[n]);
         }
+        rows[r].dropout = dropout[r];
     }
-    const struct attn_softmax_tile columns = {0, keys, c->rules};
     attn_softmax_advance(states, c->scores, &columns, rows, count, rescale);
 }
 
-static void accumulate(const struct attn_context *c, const struct list *list, size_t keys, size_t first, size_t count,
+static void accumulate(const struct attn_context *c, const struct chunk *chunk, size_t first, size_t count,
                        const float *rescale) {
     const struct attn_tensor *values = &c->problem->values;
-    const size_t value_dim = c->problem->value_dim, panels = c->wide / ATTN_PANEL;
+    const size_t value_dim = c->problem->value_dim, panels = c->wide / ATTN_PANEL, keys = chunk->count;
     float *accumulators = c->accumulators + first * c->wide;
     if (value_dim == c->wide) {
         const void *addresses[CHUNK];
         const struct attn_tile_kernels *kernels =
-            find_rows(addresses, c, values, attn_value_head(c), value_dim, list, keys, c->values);
+            find_rows(addresses, c, values, attn_value_head(c), value_dim, chunk, c->values);
         kernels->multiply_listed(accumulators, c->wide, rescale, c->scores, CHUNK, count, addresses, panels, keys,
                                  VALUE_BLOCK);
         return;
     }
     for (size_t n = 0; n < keys; n++) {
         const float *row =
-            attn_source_row(values, c->job.batch, attn_value_head(c), list->columns[n], value_dim, c->scratch);
+            attn_source_row(values, c->job.batch, attn_value_head(c), chunk->columns[n], value_dim, c->scratch);
         attn_pack_row_f32(c->values, ATTN_PANEL, keys * ATTN_PANEL, n, row, value_dim);
     }
     struct attn_panels packed = {c->values, ATTN_PANEL, keys * ATTN_PANEL};
@@ -172,43 +211,47 @@ static void put_states(const struct attn_context *c, const struct attn_softmax *
 
 size_t attn_gather_rows(const struct attn_context *c, size_t first, size_t count) {
     struct list list;
+    struct chunk chunk;
     size_t cost = 1;
     list_init(&list, c, first, 1);
-    for (size_t keys; (keys = list_fill(&list)) > 0; list_drop(&list, keys)) {
+    /* with nothing accumulated yet there is nothing to rescale */
+    int is_first = !list.routes[c->plan->tile_count];
+    for (; next_chunk(&list, &chunk); is_first = 0) {
         for (size_t r = 0; r < count; r += ROWS) {
             struct attn_softmax states[ROWS / ATTN_SOFTMAX_ROWS];
             float rescale[ROWS];
             size_t some = attn_smaller(ROWS, count - r);
             take_states(states, c, first + r, some);
-            score(c, &list, keys, first + r, some, states, rescale);
+            score(c, &chunk, first + r, some, states, rescale);
             put_states(c, states, first + r, some);
-            accumulate(c, &list, keys, first + r, some, rescale);
+            accumulate(c, &chunk, first + r, some, is_first ? NULL : rescale);
         }
         cost += count;
     }
     return cost;
 }
 
-/* What multiplied the values of a row's first `keys` listed ones, divided: the row's maximum is known by now. */
-static void weigh(const struct attn_context *c, const struct list *list, size_t keys, size_t r,
+/* What multiplied the values of a chunk in row r, divided: the row's maximum is known by now. */
+static void weigh(const struct attn_context *c, const struct chunk *chunk, size_t r,
                   const struct attn_softmax_result *closed) {
     struct attn_softmax states[ROWS / ATTN_SOFTMAX_ROWS];
     float rescale[ROWS];
     take_states(states, c, r, 1);
-    score(c, list, keys, r, 1, states, rescale);
-    attn_softmax_normalize(c->scores, c->scores, keys, closed);
+    score(c, chunk, r, 1, states, rescale);
+    attn_softmax_normalize(c->scores, c->scores, chunk->count, closed);
 }
 
 void attn_gather_window(const struct attn_context *c, size_t r, float *window,
                         const struct attn_softmax_result *closed) {
+    const size_t begin = c->result->column_begin, end = c->result->column_end;
     struct list list;
+    struct chunk chunk;
     list_init(&list, c, r, 1);
-    for (size_t keys; (keys = list_fill(&list)) > 0; list_drop(&list, keys)) {
-        weigh(c, &list, keys, r, closed);
-        for (size_t n = 0; n < keys; n++) {
-            size_t column = list.columns[n];
-            if (column < c->result->column_begin || column >= c->result->column_end) continue;
-            window[column - c->result->column_begin] = c->scores[n];
+    while (next_chunk(&list, &chunk)) {
+        weigh(c, &chunk, r, closed);
+        for (size_t n = 0; n < chunk.count; n++) {
+            size_t column = chunk.columns[n];
+            if (begin <= column && column < end) window[column - begin] = c->scores[n];
         }
     }
 }
@@ -216,13 +259,14 @@ void attn_gather_window(const struct attn_context *c, size_t r, float *window,
 void attn_gather_entries(const struct attn_context *c, size_t r, float *entries, size_t count,
                          const struct attn_softmax_result *closed) {
     struct list list;
+    struct chunk chunk;
     for (size_t n = 0; n < count; n++) entries[n] = closed->empty ? closed->fill : 0;
     if (closed->empty) return;
     list_init(&list, c, r, 0);
-    for (size_t keys; (keys = list_fill(&list)) > 0; list_drop(&list, keys)) {
-        weigh(c, &list, keys, r, closed);
-        for (size_t n = 0; n < keys; n++) {
-            if (list.positions[n] < count) entries[list.positions[n]] = c->scores[n];
+    while (next_chunk(&list, &chunk)) {
+        weigh(c, &chunk, r, closed);
+        for (size_t n = 0; n < chunk.count; n++) {
+            if (chunk.positions[n] < count) entries[chunk.positions[n]] = c->scores[n];
         }
     }
 }

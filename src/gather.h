@@ -12,7 +12,8 @@
 size_t attn_gather_rows(const struct attn_context *c, size_t first, size_t count);
 
 /* Writes the weights of row r's gathered keys into its row of the window, whose other columns are left alone. */
-void attn_gather_window(const struct attn_context *c, size_t r, float *window, const struct attn_softmax_result *closed);
+void attn_gather_window(const struct attn_context *c, size_t r, float *window,
+                        const struct attn_softmax_result *closed);
 
 /* Writes the weights of the entries of row r, gathered or not, at `entries`: `count` of those that attn_list_entries
  * lists, 0 where the entry takes no part. */

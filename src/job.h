@@ -24,7 +24,7 @@ struct attn_context {
     float *query_rows, *keys, *values, *accumulators, *scores, *scratch, *tile_max;
     struct attn_softmax *softmax; /* of four rows each */
     struct attn_mask_row *mask_rows;
-    uint8_t *routes; /* of enum attn_routing [mask_heads, unit_count, tile_count]; NULL: everything in tiles */
+    uint8_t *routes; /* [mask_heads, unit_count, tile_count + 1], see route.h; NULL: everything in tiles */
     int ranged;      /* rows are described by their keys alone */
     int weighted;    /* what the sparse mask keeps has weights */
     size_t sharing;  /* that many rows that follow each other, from a multiple of it on, have the same masks */
@@ -59,12 +59,12 @@ static inline size_t attn_job_row(const struct attn_context *c, size_t head, siz
     return query * c->plan->group_heads + head;
 }
 
-/* The routes [tile_count] of row r. */
+/* The routes [tile_count + 1] of row r. */
 static inline const uint8_t *attn_row_routes(const struct attn_context *c, size_t r) {
     const struct attn_mask_row *row = &c->mask_rows[r];
     size_t unit = (row->query - c->job.query_begin) / ATTN_ROUTE_QUERIES;
     size_t head = c->plan->mask_heads == 1 ? 0 : row->head - c->job.head_begin;
-    return c->routes + (head * c->plan->unit_count + unit) * c->plan->tile_count;
+    return c->routes + (head * c->plan->unit_count + unit) * (c->plan->tile_count + 1);
 }
 
 /* Where weights or scores of row r begin in `matrix`, as if its column 0 were there; NULL outside the asked rows. */

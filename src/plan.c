@@ -91,8 +91,9 @@ int attn_plan_compute(struct attn_plan *plan, const struct attn_problem *problem
     plan->mask_rows_offset = reserve(plan, &overflow, plan->block_rows, 1, sizeof(struct attn_mask_row));
     plan->tile_max_offset =
         reserve(plan, &overflow, result->weights ? plan->block_rows : 0, plan->tile_count, ELEMENT_BYTES);
-    plan->routes_offset = reserve(plan, &overflow, plan->mask_heads * plan->unit_count, plan->tile_count, 1);
-    plan->tallies_offset = reserve(plan, &overflow, plan->mask_heads ? plan->tile_count : 0, 1, attn_route_tally_bytes());
+    plan->routes_offset = reserve(plan, &overflow, plan->mask_heads * plan->unit_count, plan->tile_count + 1, 1);
+    plan->tallies_offset =
+        reserve(plan, &overflow, plan->mask_heads ? plan->tile_count : 0, 1, attn_route_tally_bytes());
     return !overflow;
 }
 

@@ -196,8 +196,7 @@ static void reference_row(const struct attn_problem *p, const struct attn_refere
         }
         const real w = sparse_weight(p, r, j);
         real e = exp((real)d[j] - max);
-        if (p->sparse_mask.count)
-            e = p->weighting == ATTN_WEIGHTING_MULTIPLY ? e * w : e / (w + (real)1e-6);
+        if (p->sparse_mask.count) e = p->weighting == ATTN_WEIGHTING_MULTIPLY ? e * w : e / (w + (real)1e-6);
         sum += e;
         if (dropout_acts(p)) e = dropout_keeps(p, r, j) ? e / (real)(1 - p->dropout.rate) : 0;
         dropped_sum += e;

@@ -16,7 +16,7 @@ enum attn_routing {
 /* Bytes that routing one unit takes on the way, for each tile. */
 size_t attn_route_tally_bytes(void);
 
-/* Fills in c->routes; what `tallies` holds, [tile_count], is of no more use then. */
+/* Fills in c->routes, for each unit those of the tiles and then whether any of them is ATTN_ROUTING_TILE; what `tallies` holds, [tile_count], is of no more use then. */
 void attn_route_job(const struct attn_context *c, void *tallies);
 
 /* Whether some row of the job goes through the tile. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * run.c - one job: for each tile of keys, for each strip of rows; then row by row what is gathered; then what is written.
+ * run.c - one job: for each tile of keys, for each strip of rows; then row by row what is gathered, and what is written.
  * A row's result depends on the tiles' fixed grid and on its unit's routes alone, not on its neighbours.
  */
 #include "run.h"
@@ -112,24 +112,26 @@ static int run_tiles(struct attn_context *c, struct attn_progress *progress, siz
     return 1;
 }
 
+/* Rows that share their masks, from `first` on: what is gathered, and then, while it is at hand, what is written. Returns
+ * what it cost, in row-tiles. */
+static size_t finish_rows(const struct attn_context *c, size_t first) {
+    size_t cost = c->routes ? attn_gather_rows(c, first, c->sharing) : 0;
+    for (size_t r = first; r < first + c->sharing; r++) attn_close_row(c, r);
+    return cost + c->sharing * attn_close_cost(c);
+}
+
 void attn_run_job(const struct attn_plan *plan, const struct attn_problem *problem, const struct attn_result *result,
                   void *workspace, struct attn_progress *progress, size_t *row_tiles) {
     struct attn_context c = open_job(plan, problem, result, workspace, progress->job);
-    const size_t gathering = plan->tile_count, closing = gathering + 1;
+    const size_t tiles = plan->tile_count;
     if (progress->tile == 0 && progress->row == 0) open_rows(&c, workspace);
-    if (progress->tile < gathering) {
+    if (progress->tile < tiles) {
         if (!run_tiles(&c, progress, row_tiles)) return;
-        progress->tile = gathering, progress->row = 0;
+        progress->tile = tiles, progress->row = 0;
     }
-    for (; c.routes && progress->tile == gathering && progress->row < c.rows; progress->row += c.sharing) {
+    for (; progress->row < c.rows; progress->row += c.sharing) {
         if (!*row_tiles) return;
-        spend(row_tiles, attn_gather_rows(&c, progress->row, c.sharing));
-    }
-    if (progress->tile == gathering) progress->tile = closing, progress->row = 0;
-    for (; progress->row < c.rows; progress->row++) {
-        if (!*row_tiles) return;
-        attn_close_row(&c, progress->row);
-        spend(row_tiles, attn_close_cost(&c));
+        spend(row_tiles, finish_rows(&c, progress->row));
     }
     *progress = (struct attn_progress){.job = progress->job + 1};
 }

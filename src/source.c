@@ -121,6 +121,17 @@ int attn_source_fetch(const struct attn_tensor *tensor, size_t batch, size_t hea
     return is_finite && vec_is_finite_float16(largest);
 }
 
+int attn_source_list(const void **addresses, const struct attn_tensor *tensor, size_t batch, size_t head,
+                     const uint32_t *rows, size_t count, size_t columns) {
+    const uint8_t *base = attn_source_address(tensor, batch, head, 0);
+    const size_t stride = tensor->row_stride * attn_dtype_bytes(tensor->dtype);
+    int is_readable = 1;
+    for (size_t n = 0; n < count; n++) addresses[n] = base + rows[n] * stride;
+    if (tensor->dtype != ATTN_FLOAT16) return 1;
+    for (size_t n = 0; n < count; n++) is_readable &= attn_source_fetch(tensor, batch, head, rows[n], 1, columns);
+    return is_readable;
+}
+
 float attn_source_float(const struct attn_tensor *tensor, size_t offset) {
     switch (tensor->dtype) {
     case ATTN_FLOAT16: return widen_float16(((const uint16_t *)tensor->data)[offset]);

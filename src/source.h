@@ -26,6 +26,10 @@ const void *attn_source_address(const struct attn_tensor *tensor, size_t batch, 
 int attn_source_fetch(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row, size_t rows,
                       size_t count);
 
+/* Where listed rows stand; returns as attn_source_fetch does. */
+int attn_source_list(const void **addresses, const struct attn_tensor *tensor, size_t batch, size_t head,
+                     const uint32_t *rows, size_t count, size_t columns);
+
 /* The float at element `offset` of a tensor that is not boolean. */
 float attn_source_float(const struct attn_tensor *tensor, size_t offset);
 

@@ -264,6 +264,14 @@ struct attn_sparse_tile attn_sparse_tile(const struct attn_sparse_row *row, size
     return kept[mask->count - 1];
 }
 
+void attn_sparse_listed(size_t *first, size_t *last, const struct attn_sparse_row *row, size_t begin, size_t end) {
+    const struct attn_mask_node *leaf = row->problem->sparse_mask.nodes;
+    size_t r = leaf_row(leaf, row);
+    *first = leaf->ptr[r], *last = leaf->ptr[r + 1];
+    if (begin > 0) *first = lower_bound(leaf->indices, *first, *last, begin);
+    if (end < row->problem->k_len) *last = lower_bound(leaf->indices, *first, *last, end);
+}
+
 int attn_sparse_is_scattered(const struct attn_mask *mask) {
     for (size_t n = 0; n < mask->count; n++) {
         enum attn_mask_kind kind = mask->nodes[n].kind;

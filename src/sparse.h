@@ -38,6 +38,14 @@ int attn_sparse_is_scattered(const struct attn_mask *mask);
 /* Whether what it keeps may have other weights than 1. */
 int attn_sparse_is_weighted(const struct attn_mask *mask);
 
+/* The leaf, if the mask is nothing but a list of each row's keys; else NULL. */
+static inline const struct attn_mask_node *attn_sparse_list(const struct attn_mask *mask) {
+    return mask->count == 1 && mask->nodes->kind == ATTN_MASK_CSR ? mask->nodes : NULL;
+}
+
+/* Where that list has the row's keys [begin, end): in [*first, *last) of its indices. */
+void attn_sparse_listed(size_t *first, size_t *last, const struct attn_sparse_row *row, size_t begin, size_t end);
+
 /* Whether `group` query heads that follow each other, from a multiple of it on, have the same rows. */
 int attn_sparse_is_shared(const struct attn_problem *problem, size_t group);
 

@@ -35,7 +35,8 @@ static void pack_keys(const struct attn_context *c, const struct attn_tile *tile
         for (size_t i = 0; i < ATTN_PANEL; i++) {
             /* columns beyond the tile repeat its last key; the softmax ignores them */
             size_t key = tile->key + attn_smaller(j + i, tile->count - 1);
-            rows[i] = attn_source_row(&c->problem->keys, c->job.batch, attn_key_head(c), key, dim, c->scratch + i * dim);
+            rows[i] =
+                attn_source_row(&c->problem->keys, c->job.batch, attn_key_head(c), key, dim, c->scratch + i * dim);
         }
         attn_pack_columns_f32(c->keys + j * dim, rows, dim);
     }
@@ -142,7 +143,8 @@ static void score(const struct attn_context *c, const struct attn_tile *tile, co
 }
 
 /* Scores turned into what multiplies the values; rescale receives the factors of the rows' accumulators. */
-static void apply_softmax(const struct attn_context *c, const struct attn_tile *tile, struct strip *strip, float *rescale) {
+static void apply_softmax(const struct attn_context *c, const struct attn_tile *tile, struct strip *strip,
+                          float *rescale) {
     const struct attn_problem *problem = c->problem;
     const struct attn_softmax_tile columns = {strip->begin, strip->end, c->rules};
     float stage[STRIP][ATTN_TILE_KEYS], dropout[STRIP][ATTN_TILE_KEYS];
@@ -165,8 +167,8 @@ static void apply_softmax(const struct attn_context *c, const struct attn_tile *
 }
 
 /* One row of `accumulate`, of which only the values that it keeps are touched. */
-static void accumulate_kept(const struct attn_context *c, const struct attn_tile *tile, const struct strip *strip, size_t r,
-                            float rescale) {
+static void accumulate_kept(const struct attn_context *c, const struct attn_tile *tile, const struct strip *strip,
+                            size_t r, float rescale) {
     const struct attn_tile_kernels *kernels = tile->value_kernels;
     float *accumulators = c->accumulators + (strip->first + r) * c->wide;
     uint8_t keep[ATTN_TILE_KEYS];
@@ -180,7 +182,8 @@ static void accumulate_kept(const struct attn_context *c, const struct attn_tile
 
 /* accumulators = rescale * accumulators + exponentials * values, summed in blocks of the tile's own grid, whatever the
  * strip sees of it. Values that are not finite touch only the rows that keep them. */
-static void accumulate(const struct attn_context *c, struct attn_tile *tile, const struct strip *strip, const float *rescale) {
+static void accumulate(const struct attn_context *c, struct attn_tile *tile, const struct strip *strip,
+                       const float *rescale) {
     const struct attn_tile_kernels *kernels = tile->value_kernels;
     size_t panels = c->wide / ATTN_PANEL, begin = strip->begin;
     if (!strip->full && tile->finite == ATTN_UNKNOWN) {
@@ -217,4 +220,3 @@ size_t attn_strip_run(const struct attn_context *c, struct attn_tile *tile, size
     }
     return strip.begin < strip.end ? strip.count : 1; /* what is skipped had to be looked at */
 }
-

@@ -12,7 +12,7 @@
 /* The tile at hand. */
 struct attn_tile {
     size_t index, key, count;
-    int placed;                               /* the rest is known */
+    int placed;                                /* the rest is known */
     const void *keys_in_place[ATTN_TILE_KEYS]; /* where each stands, if they are not packed in c->keys */
     const struct attn_tile_kernels *key_kernels;
     struct attn_panels values; /* [count, wide] */

@@ -420,6 +420,7 @@ static void draw_wanted(struct case_problem *c, struct case_random *random) {
         wanted->output_row_stride = t.row_stride;
         wanted->output_capacity = t.capacity;
     }
+    wanted->entry_weights = chance(random, 30) ? yes : NULL;
 }
 
 int case_make(struct case_problem *c, uint32_t seed, struct case_arena *arena) {
@@ -440,7 +441,7 @@ int case_make(struct case_problem *c, uint32_t seed, struct case_arena *arena) {
     if (draw_dropout(p, &random, arena)) return -1;
     draw_wanted(c, &random);
     case_fill(c, 0);
-    return 0;
+    return case_entries(c, arena);
 }
 
 /* ---- contents ---- */
@@ -483,11 +484,21 @@ void case_poison(const struct attn_tensor *t, size_t b, size_t h, size_t j, size
 
 /* ---- results ---- */
 
+int case_entries(struct case_problem *c, struct case_arena *arena) {
+    struct attn_result listed = c->wanted;
+    listed.entry_weights = NULL; /* it would have to have the pointers by now */
+    if (!c->wanted.entry_weights) return 0;
+    const size_t rows = c->problem.batch * c->problem.heads * (listed.row_end - listed.row_begin);
+    uint32_t *ptr = case_alloc(arena, (rows + 1) * sizeof *ptr);
+    c->wanted.entry_ptr = ptr;
+    return ptr && attn_list_entries(&c->problem, &listed, ptr, NULL) == ATTN_OK ? 0 : -1;
+}
+
 void case_arrays(const struct attn_problem *p, const struct attn_result *result,
                  struct case_array arrays[CASE_ARRAYS]) {
     const size_t rows = p->batch * p->heads * p->q_len;
-    const size_t window =
-        p->batch * p->heads * (result->row_end - result->row_begin) * (result->column_end - result->column_begin);
+    const size_t window_rows = p->batch * p->heads * (result->row_end - result->row_begin);
+    const size_t window = window_rows * (result->column_end - result->column_begin);
     const struct case_array all[CASE_ARRAYS] = {
         {result->output, result->output_capacity * sizeof(float)},
         {result->log_sum_exp, rows * sizeof(float)},
@@ -496,6 +507,7 @@ void case_arrays(const struct attn_problem *p, const struct attn_result *result,
         {result->row_max, rows * sizeof(float)},
         {result->weights, window * sizeof(float)},
         {result->scores, window * sizeof(float)},
+        {result->entry_weights, result->entry_weights ? result->entry_ptr[window_rows] * sizeof(float) : 0},
         {result->dropout_mask, rows * p->k_len},
     };
     for (size_t n = 0; n < CASE_ARRAYS; n++) arrays[n] = all[n];
@@ -514,6 +526,7 @@ int case_results(const struct case_problem *c, struct attn_result *result, struc
     result->row_max = arrays[CASE_ROW_MAX].data;
     result->weights = arrays[CASE_WEIGHTS].data;
     result->scores = arrays[CASE_SCORES].data;
+    result->entry_weights = arrays[CASE_ENTRY_WEIGHTS].data;
     result->dropout_mask = arrays[CASE_DROPOUT_MASK].data;
     return 0;
 }

@@ -39,6 +39,9 @@ int case_make(struct case_problem *c, uint32_t seed, struct case_arena *arena);
  * in padding between rows and in keys that no row may see. */
 void case_fill(const struct case_problem *c, uint32_t garbage);
 
+/* Lists the entries of c->wanted, where their weights are wanted. 0 = done, -1 = the arena is too small. */
+int case_entries(struct case_problem *c, struct case_arena *arena);
+
 /* Fills row j of one head of keys or values with garbage. */
 void case_poison(const struct attn_tensor *tensor, size_t b, size_t h, size_t j, size_t columns, uint32_t garbage);
 
@@ -54,6 +57,7 @@ enum {
     CASE_ROW_MAX,
     CASE_WEIGHTS,
     CASE_SCORES,
+    CASE_ENTRY_WEIGHTS,
     CASE_DROPOUT_MASK,
     CASE_ARRAYS
 };

@@ -257,6 +257,39 @@ static void result(struct input *in, const struct attn_problem *p, struct attn_r
     if (wanted & 128 && cells <= MOST_ELEMENTS) r->dropout_mask = array(in, cells);
 }
 
+/* Asks for the weights of listed entries, now and then with pointers that were never listed, or with too little room
+ * or too much. What the listing says must be what the indices then fill. */
+static void entries(struct input *in, const struct attn_problem *p, struct attn_result *r) {
+    const uint32_t choice = byte(in);
+    const int window_ok = r->row_begin <= r->row_end && r->row_end <= p->q_len;
+    const size_t rows = window_ok ? product(p->batch, p->heads, r->row_end - r->row_begin, 1) : MOST_ELEMENTS + 1;
+    if (choice & 1 || rows > MOST_ELEMENTS || product(rows, p->k_len, 1, 1) > MOST_ELEMENTS ||
+        product(p->batch, p->heads ? p->heads : 1, 1, 1) >
+            MOST_ELEMENTS) /* no rows of very many heads take their time too */
+        return;
+    uint32_t *ptr = array(in, (rows + 1) * sizeof *ptr);
+    if (attn_list_entries(p, r, ptr, NULL) != ATTN_OK) {
+        if (choice == 254) r->entry_weights = array(in, sizeof(float)), r->entry_ptr = NULL; /* refused as well */
+        return;
+    }
+    const uint32_t count = ptr[rows];
+    if (count > rows * p->k_len) abort();
+    uint32_t *indices = array(in, count * sizeof *indices);
+    if (attn_list_entries(p, r, ptr, indices) != ATTN_OK || ptr[rows] != count) abort();
+    for (size_t row = 0; row < rows; row++)
+        for (uint32_t n = ptr[row]; n < ptr[row + 1]; n++)
+            if (indices[n] >= r->column_end - r->column_begin || (n > ptr[row] && indices[n] <= indices[n - 1]))
+                abort();
+    const uint32_t spoilt = choice == 252 ? byte(in) : UINT32_MAX;
+    if (choice >= 248 && choice < 252)
+        for (size_t row = 0, shift = 0; row <= rows; row++) ptr[row] += (uint32_t)(shift += row && byte(in) > 200);
+    if (choice >= 240 && choice < 248)
+        for (size_t row = 0; row <= rows; row++) ptr[row] = ptr[row] / (1 + choice % 8);
+    r->entry_weights = array(in, ptr[rows] * sizeof(float));
+    if (spoilt < rows) ptr[spoilt] = word(in); /* the last one says how much room there is */
+    r->entry_ptr = ptr;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct input in = {.at = data, .left = size};
     struct attn_problem p;
@@ -265,6 +298,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     in.filler = case_random_init(word(&in), 0);
     problem(&in, &p);
     result(&in, &p, &r);
+    entries(&in, &p, &r);
     const enum attn_status status = attn_plan_init(&plan, &p, &r);
     if (status != ATTN_OK && (plan.field == ATTN_FIELD_NONE || plan.field > ATTN_FIELD_JOBS)) abort();
     if (status == ATTN_OK && product(product(p.batch, p.heads, p.q_len, 1), p.k_len + 1, 1, 1) <= MOST_ELEMENTS &&

@@ -194,9 +194,9 @@ static void test_multiply_listed_size(const struct operands *o, int rescales, si
     attn_tile_kernels[o->type].multiply_listed(c.data, c.stride, rescales ? rescale : NULL, a, depth, rows, addresses,
                                                panels, depth, block);
     const int same = has_rows(&c, o->alone[0], COLUMNS);
-    check(ends_guarded(c, columns) && same, "%s multiply_listed: %zu rows, %zu panels, depth %zu in blocks of %zu%s: %s",
-          type_names[o->type], rows, panels, depth, block, rescales ? ", rescaled" : "",
-          same ? "wrote outside" : "other bits than alone");
+    check(ends_guarded(c, columns) && same,
+          "%s multiply_listed: %zu rows, %zu panels, depth %zu in blocks of %zu%s: %s", type_names[o->type], rows,
+          panels, depth, block, rescales ? ", rescaled" : "", same ? "wrote outside" : "other bits than alone");
     free(a), free(rescale), free((void *)b.data);
 }
 

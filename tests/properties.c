@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "dropout.h"
+#include "parts.h"
 #include "plan.h"
 #include "test.h"
 
@@ -55,7 +56,7 @@ static enum attn_status run_slices(const struct attn_problem *p, const struct at
         const struct attn_progress before = progress;
         status = attn_run_slice(&plan, p, r, workspace, plan.workspace_bytes, &progress, row_tiles);
         const int is_legal =
-            progress.job <= plan.jobs && progress.tile <= plan.tile_count + 1 && progress.row <= plan.block_rows;
+            progress.job <= plan.jobs && progress.tile <= plan.tile_count && progress.row <= plan.block_rows;
         if (is_legal && is_later(&progress, &before)) continue;
         check(0, "slices of %zu: from job %zu, tile %zu, row %zu to job %zu, tile %zu, row %zu", row_tiles, before.job,
               before.tile, before.row, progress.job, progress.tile, progress.row);
@@ -92,46 +93,7 @@ static enum attn_status run_ranges(const struct attn_problem *p, const struct at
     return status;
 }
 
-/* ---- any split of the work, and inputs that end where they say ---- */
-
-static void *copy(const void *array, size_t bytes) { return array ? memcpy(allocate(bytes), array, bytes) : NULL; }
-
-static size_t element_bytes(const struct attn_tensor *t) {
-    return t->dtype == ATTN_FLOAT32 ? 4 : t->dtype == ATTN_BOOL ? 1 : 2;
-}
-
-/* The same problem with every array in a block of exactly its length, so that a sanitizer sees who reads beyond. */
-static struct attn_problem copy_inputs(const struct attn_problem *p) {
-    struct attn_problem c = *p;
-    struct attn_tensor *const tensors[] = {&c.queries, &c.keys, &c.values, &c.attention_mask, &c.dropout.mask};
-    for (size_t n = 0; n < sizeof tensors / sizeof *tensors; n++)
-        tensors[n]->data = copy(tensors[n]->data, tensors[n]->capacity * element_bytes(tensors[n]));
-    c.query_offsets = copy(p->query_offsets, p->batch * sizeof *p->query_offsets);
-    c.key_lengths = copy(p->key_lengths, p->batch * sizeof *p->key_lengths);
-    c.alibi_slopes = copy(p->alibi_slopes, p->heads * sizeof *p->alibi_slopes);
-    c.sinks = copy(p->sinks, p->heads * sizeof *p->sinks);
-    if (!p->sparse_mask.count) return c;
-    struct attn_mask_node *mask = copy(p->sparse_mask.nodes, sizeof *mask);
-    c.sparse_mask.nodes = mask;
-    const size_t rows = (size_t)mask->batch * mask->heads * p->q_len;
-    const size_t weights = mask->kind == ATTN_MASK_DENSE ? rows * p->k_len : mask->indices_len;
-    mask->weights = copy(mask->weights, weights * sizeof *mask->weights);
-    mask->ptr = copy(mask->ptr, (rows + 1) * sizeof *mask->ptr);
-    mask->indices = copy(mask->indices, mask->indices_len * sizeof *mask->indices);
-    return c;
-}
-
-static void free_inputs(struct attn_problem *c) {
-    const void *const arrays[] = {c->queries.data,        c->keys.data,         c->values.data,
-                                  c->attention_mask.data, c->dropout.mask.data, c->query_offsets,
-                                  c->key_lengths,         c->alibi_slopes,      c->sinks,
-                                  };
-    for (size_t n = 0; n < sizeof arrays / sizeof *arrays; n++) free((void *)arrays[n]);
-    if (!c->sparse_mask.count) return;
-    const struct attn_mask_node *mask = c->sparse_mask.nodes;
-    const void *const of_mask[] = {mask->weights, mask->ptr, mask->indices, mask};
-    for (size_t n = 0; n < sizeof of_mask / sizeof *of_mask; n++) free((void *)of_mask[n]);
-}
+/* ---- any split of the work ---- */
 
 /* What there is to split: jobs into ranges of their own, jobs and tiles into slices. */
 static void test_splits(const struct subject *s, const struct attn_result *all, struct case_random *random) {
@@ -150,9 +112,9 @@ static void test_splits(const struct subject *s, const struct attn_result *all, 
         if (!check(case_results(&s->c, &r, s->arena) == 0, "%s: the arena is too small", s->name)) return;
         switch (split) {
         case EXACT:
-            exact = copy_inputs(p);
+            exact = part_copy(p);
             status = run_slices(&exact, &r, 1);
-            free_inputs(&exact);
+            part_free(&exact);
             break;
         case SLICES_7: status = run_slices(p, &r, 7); break;
         case SLICES_1000: status = run_slices(p, &r, 1000); break;
@@ -182,108 +144,6 @@ static void test_requests(const struct subject *s, const struct attn_result *all
 }
 
 /* ---- heads and rows by themselves ---- */
-
-/* Moves a tensor's start by `elements`. */
-static void advance(struct attn_tensor *t, size_t elements) {
-    if (!t->data || !t->capacity) return;
-    t->data = (const char *)t->data + elements * element_bytes(t);
-    t->capacity -= elements < t->capacity ? elements : t->capacity;
-}
-
-/* Position of the first query of batch b. */
-static int64_t query_offset(const struct attn_problem *p, size_t b) {
-    return p->query_offsets ? p->query_offsets[b] : (int64_t)p->key_offset + (int64_t)p->k_len - (int64_t)p->q_len;
-}
-
-/* A leaf of the problem's own in place of the one it has; NULL if it has none, or there is no room. */
-static struct attn_mask_node *own_leaf(struct attn_problem *p, struct case_arena *arena) {
-    if (!p->sparse_mask.count) return NULL;
-    struct attn_mask_node *leaf = case_alloc(arena, sizeof *leaf);
-    if (leaf) *leaf = *p->sparse_mask.nodes, p->sparse_mask.nodes = leaf;
-    return leaf;
-}
-
-/* Queries [begin, end) of one head as a problem of its own. 0 = done, -1 = cannot be. */
-static int head_alone(struct attn_problem *part, const struct subject *s, size_t b, size_t h, size_t begin,
-                      size_t end) {
-    const struct attn_problem *p = &s->c.problem;
-    const size_t row = (b * p->heads + h) * p->q_len + begin;
-    const int64_t offset = query_offset(p, b) + (int64_t)begin;
-    int32_t *own_offset = case_alloc(s->arena, sizeof *own_offset);
-    if (!own_offset || offset > INT32_MAX) return -1;
-    *own_offset = (int32_t)offset;
-    *part = *p;
-    part->batch = part->heads = part->key_heads = part->value_heads = 1;
-    part->q_len = end - begin;
-    part->query_offsets = own_offset;
-    struct attn_tensor *t = &part->queries;
-    advance(t, b * t->batch_stride + h * t->head_stride + begin * t->row_stride);
-    t = &part->keys;
-    advance(t, b * t->batch_stride + h / (p->heads / p->key_heads) * t->head_stride);
-    t = &part->values;
-    advance(t, b * t->batch_stride + h / (p->heads / p->value_heads) * t->head_stride);
-    t = &part->attention_mask;
-    advance(t, b * t->batch_stride + h * t->head_stride + begin * t->row_stride);
-    if (p->key_lengths) part->key_lengths = p->key_lengths + b;
-    if (p->alibi_slopes) part->alibi_slopes = p->alibi_slopes + h;
-    if (p->sinks) part->sinks = p->sinks + h;
-    /* the generator counts heads and queries: what it drew for the whole stands in for it */
-    if (attn_dropout_acts(&p->dropout))
-        part->dropout.mask = (struct attn_tensor){.data = s->reference.dropout_mask + row * p->k_len,
-                                                  .dtype = ATTN_BOOL,
-                                                  .row_stride = p->k_len,
-                                                  .column_stride = 1,
-                                                  .capacity = part->q_len * p->k_len};
-    else
-        part->dropout.mask.data = NULL;
-    struct attn_mask_node *mask = own_leaf(part, s->arena);
-    if (!mask) return p->sparse_mask.count ? -1 : 0;
-    const size_t mask_row =
-        ((mask->batch == 1 ? 0 : b) * mask->heads + h / (p->heads / mask->heads)) * p->q_len + begin;
-    mask->batch = mask->heads = 1;
-    if (mask->kind == ATTN_MASK_DENSE) {
-        mask->weights += mask_row * p->k_len;
-        return 0;
-    }
-    const uint32_t first = mask->ptr[mask_row];
-    uint32_t *ptr = case_alloc(s->arena, (part->q_len + 1) * sizeof *ptr);
-    if (!ptr) return -1;
-    for (size_t n = 0; n <= part->q_len; n++) ptr[n] = mask->ptr[mask_row + n] - first;
-    mask->ptr = ptr;
-    mask->indices += first;
-    mask->indices_len = ptr[part->q_len];
-    if (mask->weights) mask->weights += first;
-    return 0;
-}
-
-static float *at(float *array, size_t offset) { return array ? array + offset : NULL; }
-
-/* The part of a whole result that such a problem computes. */
-static struct attn_result result_alone(const struct attn_problem *p, const struct attn_result *r, size_t b, size_t h,
-                                       size_t begin, size_t end) {
-    const size_t head = b * p->heads + h, row = head * p->q_len + begin;
-    const size_t out = b * r->output_batch_stride + h * r->output_head_stride + begin * r->output_row_stride;
-    const size_t row_begin = r->row_begin > begin ? r->row_begin : begin, row_end = r->row_end < end ? r->row_end : end;
-    const size_t columns = r->column_end - r->column_begin;
-    struct attn_result part = *r;
-    part.output = at(r->output, out);
-    if (part.output) part.output_capacity -= out;
-    part.log_sum_exp = at(r->log_sum_exp, row);
-    part.numerator = at(r->numerator, row * p->value_dim);
-    part.denominator = at(r->denominator, row);
-    part.row_max = at(r->row_max, row);
-    if (r->dropout_mask) part.dropout_mask = r->dropout_mask + row * p->k_len;
-    if (row_begin < row_end) {
-        const size_t window = (head * (r->row_end - r->row_begin) + row_begin - r->row_begin) * columns;
-        part.row_begin = row_begin - begin, part.row_end = row_end - begin;
-        part.weights = at(r->weights, window);
-        part.scores = at(r->scores, window);
-    } else {
-        part.row_begin = part.row_end = 0;
-        part.weights = part.scores = NULL;
-    }
-    return part;
-}
 
 /* How keys and values are read depends on q_len, and with it the order of sums: the fewest rows that make no
  * difference. */
@@ -317,9 +177,10 @@ static void test_alone(const struct subject *s, const struct attn_result *all, s
             const struct case_arena before = *s->arena;
             const size_t b = head / p->heads, h = head % p->heads;
             struct attn_problem part;
-            if (head_alone(&part, s, b, h, begins[n], ends[n])) goto done;
-            if (r.scores) part.route = ATTN_ROUTE_TILES; /* as the whole takes, also where none of them are in this part */
-            const struct attn_result of_part = result_alone(p, &r, b, h, begins[n], ends[n]);
+            if (part_of_head(&part, s, b, h, begins[n], ends[n])) goto done;
+            if (r.scores)
+                part.route = ATTN_ROUTE_TILES; /* as the whole takes, also where none of them are in this part */
+            const struct attn_result of_part = part_of_result(p, &r, b, h, begins[n], ends[n], s->arena);
             const enum attn_status status = run(&part, &of_part);
             if (!check(status == ATTN_OK, "%s: status %d of a head alone", s->name, status)) goto done;
             *s->arena = before;
@@ -329,38 +190,16 @@ done:
     *s->arena = mark;
 }
 
-/* One head of keys or values for each query head. 0 = done, -1 = no room. */
-static int repeat(struct attn_tensor *t, const struct attn_problem *p, size_t heads, size_t columns,
-                  struct case_arena *arena) {
-    const struct attn_tensor from = *t;
-    const size_t bytes = element_bytes(t), group = p->heads / heads;
-    t->row_stride = columns;
-    t->head_stride = p->k_len * columns;
-    t->batch_stride = p->heads * t->head_stride;
-    t->capacity = p->batch * t->batch_stride;
-    char *data = case_alloc(arena, t->capacity * bytes);
-    if (!data) return -1;
-    for (size_t n = 0; n < p->batch * p->heads * p->k_len; n++) {
-        const size_t b = n / p->k_len / p->heads, h = n / p->k_len % p->heads / group, j = n % p->k_len;
-        memcpy(data + n * columns * bytes,
-               (const char *)from.data + (b * from.batch_stride + h * from.head_stride + j * from.row_stride) * bytes,
-               columns * bytes);
-    }
-    t->data = data;
-    return 0;
-}
-
 /* Query heads that share keys and values have the bits of heads with copies of them. */
 static void test_repeated_heads(const struct subject *s, const struct attn_result *all) {
     const struct attn_problem *p = &s->c.problem;
     const struct case_arena mark = *s->arena;
-    const size_t mask_heads = p->sparse_mask.count ? p->sparse_mask.nodes->heads : 1;
     struct attn_problem repeated = *p;
     struct attn_result r;
-    if (!subject_rows(p) || (mask_heads != 1 && mask_heads != p->heads)) return; /* a mask per key head has no place */
+    if (!subject_rows(p)) return;
     repeated.key_heads = repeated.value_heads = p->heads;
-    if (repeat(&repeated.keys, p, p->key_heads, p->dim, s->arena) == 0 &&
-        repeat(&repeated.values, p, p->value_heads, p->value_dim, s->arena) == 0 &&
+    if (part_repeat(&repeated.keys, p, p->key_heads, p->dim, s->arena) == 0 &&
+        part_repeat(&repeated.values, p, p->value_heads, p->value_dim, s->arena) == 0 &&
         case_results(&s->c, &r, s->arena) == 0) {
         check(run(&repeated, &r) == ATTN_OK, "%s: status", s->name);
         subject_same(s, all, &r, "repeating the heads of keys and values");
@@ -488,56 +327,6 @@ done:
 
 /* ---- partials over ranges of keys ---- */
 
-/* The problem of keys [begin, end) alone. 0 = done, -1 = no room. */
-static int key_range(struct attn_problem *part, const struct subject *s, size_t begin, size_t end) {
-    const struct attn_problem *p = &s->c.problem;
-    *part = *p;
-    part->k_len = end - begin;
-    part->key_offset += (int32_t)begin;
-    advance(&part->keys, begin * p->keys.row_stride);
-    advance(&part->values, begin * p->values.row_stride);
-    advance(&part->attention_mask, begin * p->attention_mask.column_stride);
-    advance(&part->dropout.mask, begin * p->dropout.mask.column_stride);
-    int32_t *offsets = case_alloc(s->arena, p->batch * sizeof *offsets),
-            *lengths = case_alloc(s->arena, p->batch * sizeof *lengths);
-    if (!offsets || !lengths) return -1;
-    for (size_t b = 0; b < p->batch; b++) {
-        const int64_t length = (p->key_lengths ? p->key_lengths[b] : (int64_t)p->k_len) - (int64_t)begin;
-        offsets[b] = (int32_t)query_offset(p, b);
-        lengths[b] = length < 0 ? 0 : (int32_t)(length > (int64_t)part->k_len ? (int64_t)part->k_len : length);
-    }
-    part->query_offsets = offsets;
-    part->key_lengths = lengths;
-    struct attn_mask_node *mask = own_leaf(part, s->arena);
-    if (!mask) return p->sparse_mask.count ? -1 : 0;
-    const size_t rows = (size_t)mask->batch * mask->heads * p->q_len;
-    if (mask->kind == ATTN_MASK_DENSE) {
-        float *weights = case_alloc(s->arena, rows * part->k_len * sizeof *weights);
-        if (!weights) return -1;
-        for (size_t r = 0; r < rows; r++)
-            for (size_t j = 0; j < part->k_len; j++)
-                weights[r * part->k_len + j] = mask->weights[r * p->k_len + begin + j];
-        mask->weights = weights;
-        return 0;
-    }
-    uint32_t *ptr = case_alloc(s->arena, (rows + 1) * sizeof *ptr),
-             *indices = case_alloc(s->arena, mask->indices_len * sizeof *indices);
-    float *weights = case_alloc(s->arena, mask->indices_len * sizeof *weights);
-    if (!ptr || !indices || !weights) return -1;
-    uint32_t n = ptr[0] = 0;
-    for (size_t r = 0; r < rows; r++) {
-        for (uint32_t at = mask->ptr[r]; at < mask->ptr[r + 1]; at++)
-            if (mask->indices[at] >= begin && mask->indices[at] < end) {
-                indices[n] = (uint32_t)(mask->indices[at] - begin);
-                weights[n++] = mask->weights ? mask->weights[at] : 1;
-            }
-        ptr[r + 1] = n;
-    }
-    mask->ptr = ptr, mask->indices = indices, mask->indices_len = n;
-    if (mask->weights) mask->weights = weights;
-    return 0;
-}
-
 static int run_partials(const struct subject *s, const struct attn_problem *p, struct attn_partials *partials) {
     struct attn_result r;
     const size_t rows = subject_rows(p);
@@ -562,7 +351,7 @@ static void test_partials(const struct subject *s, struct case_random *random) {
     struct attn_partials partials[PARTS];
     for (size_t n = 0; n < PARTS; n++) {
         struct attn_problem part;
-        if (key_range(&part, s, cuts[n], cuts[n + 1]) || run_partials(s, &part, &partials[n])) goto done;
+        if (part_of_keys(&part, s, cuts[n], cuts[n + 1]) || run_partials(s, &part, &partials[n])) goto done;
     }
     const size_t first = case_random_below(random, PARTS);
     CHECK(attn_partials_merge(partials[first], partials[(first + 1) % PARTS], subject_rows(p), p->value_dim) ==
@@ -574,7 +363,7 @@ static void test_partials(const struct subject *s, struct case_random *random) {
     merged.numerator = partials[first].numerator;
     merged.denominator = partials[first].denominator;
     merged.row_max = partials[first].row_max;
-    merged.weights = merged.scores = NULL;
+    merged.weights = merged.scores = merged.entry_weights = NULL;
     merged.dropout_mask = NULL;
     merged.output = case_alloc(s->arena, merged.output_capacity * sizeof(float));
     merged.log_sum_exp = case_alloc(s->arena, subject_rows(p) * sizeof(float));
@@ -603,7 +392,7 @@ void test_problem(const struct subject *s, struct case_random *random, int with_
     const struct case_arena mark = *s->arena;
     struct attn_result r;
     if (!check(case_results(&s->c, &r, s->arena) == 0, "%s: the arena is too small", s->name)) return;
-    void *inputs = copy(mark.base, mark.used);
+    void *inputs = memcpy(allocate(mark.used), mark.base, mark.used);
     const enum attn_status status = run(&s->c.problem, &r);
     if (check(status == ATTN_OK, "%s: status %d (%s)", s->name, status, attn_status_string(status))) {
         subject_compare(s, &r, 1, errors);

@@ -112,9 +112,9 @@ static void test_refusals(const struct attn_problem *p) {
 
     refuses_progress(&s, JOBS + 1, 0, 0);
     refuses_progress(&s, SIZE_MAX, 0, 0);
-    refuses_progress(&s, 0, TILES + 2, 0);
+    refuses_progress(&s, 0, TILES + 1, 0);
     refuses_progress(&s, JOBS - 1, SIZE_MAX, 0);
-    refuses_progress(&s, JOBS, TILES + 2, 0);
+    refuses_progress(&s, JOBS, TILES + 1, 0);
     refuses_progress(&s, 0, 0, ROWS + 1);
     refuses_progress(&s, 0, TILES, SIZE_MAX);
     s.progress = (struct attn_progress){JOBS, 0, 0}; /* over */
@@ -146,7 +146,7 @@ static size_t count_slices(const struct attn_problem *p, const struct results *w
         const struct attn_progress before = s.progress;
         if (!CHECK(slice(&s, row_tiles) == ATTN_OK)) break;
         const int moved = s.progress.job > before.job || s.progress.tile > before.tile || s.progress.row > before.row;
-        if (!check(moved && s.progress.job <= JOBS && s.progress.tile <= TILES + 1 && s.progress.row <= ROWS,
+        if (!check(moved && s.progress.job <= JOBS && s.progress.tile <= TILES && s.progress.row <= ROWS,
                    "slices of %zu: from job %zu, tile %zu, row %zu to %zu, %zu, %zu", row_tiles, before.job,
                    before.tile, before.row, s.progress.job, s.progress.tile, s.progress.row))
             break;

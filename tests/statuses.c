@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "attn.h"
+#include "statuses.h"
 #include "test.h"
 
 /* ---- strings ---- */
@@ -30,22 +30,7 @@ static void test_strings(void) {
 
 /* ---- statuses ---- */
 
-/* A problem that uses every field, and results of every kind. */
-struct fixture {
-    struct attn_problem problem;
-    struct attn_result result;
-    float queries[2 * 4 * 3 * 4], keys[2 * 2 * 5 * 4], values[2 * 1 * 5 * 2], mask[3 * 5], slopes[4], sinks[4];
-    int32_t query_offsets[2], key_lengths[2];
-    uint32_t ptr[3 + 1], indices[6];
-    float weights_in[2 * 4 * 3 * 5];
-    uint8_t dropout_mask_in[5];
-    struct attn_mask_node node;
-    float output[2 * 3 * 4 * 2], numerator[2 * 4 * 3 * 2], rows[3][2 * 4 * 3], weights[2 * 4 * 3 * 5];
-    float scores[2 * 4 * 3 * 5];
-    uint8_t dropout_mask[2 * 4 * 3 * 5];
-};
-
-static void fixture_init(struct fixture *f) {
+void fixture_init(struct fixture *f) {
     static const uint32_t ptr[] = {0, 2, 2, 6}, indices[] = {0, 4, 0, 1, 2, 3};
     memset(f, 0, sizeof *f);
     attn_problem_init(&f->problem, 2, 4, 2, 1, 3, 5, 4, 2);
@@ -64,9 +49,9 @@ static void fixture_init(struct fixture *f) {
     p->sinks = f->sinks;
     memcpy(f->ptr, ptr, sizeof ptr);
     memcpy(f->indices, indices, sizeof indices);
-    f->node = (struct attn_mask_node){
+    f->nodes[0] = (struct attn_mask_node){
         .kind = ATTN_MASK_CSR, .batch = 1, .heads = 1, .ptr = f->ptr, .indices = f->indices, .indices_len = 6};
-    p->sparse_mask = (struct attn_mask){&f->node, 1};
+    p->sparse_mask = (struct attn_mask){f->nodes, 1};
     p->dropout.rate = 0.5;
     p->dropout.training = 1;
     p->dropout.mask = (struct attn_tensor){
@@ -81,9 +66,12 @@ static void fixture_init(struct fixture *f) {
     f->result.weights = f->weights;
     f->result.scores = f->scores;
     f->result.dropout_mask = f->dropout_mask;
+    for (size_t n = 0; n < 2 * 4 * 3; n++) f->entry_ptr[n + 1] = f->entry_ptr[n] + ptr[n % 3 + 1] - ptr[n % 3];
+    f->result.entry_weights = f->entry_weights;
+    f->result.entry_ptr = f->entry_ptr;
 }
 
-static int untouched(const struct fixture *f) {
+int untouched(const struct fixture *f) {
     const unsigned char *byte = (const unsigned char *)f->output, *end = (const unsigned char *)(f + 1);
     while (byte < end && *byte == 0xa5) byte++;
     return byte == end;
@@ -91,7 +79,7 @@ static int untouched(const struct fixture *f) {
 
 static unsigned statuses_seen, fields_seen;
 
-static void refuses(const struct fixture *f, enum attn_status status, enum attn_field field, int line) {
+void refuses(const struct fixture *f, enum attn_status status, enum attn_field field, int line) {
     struct attn_plan plan = {0};
     const enum attn_status got = attn_plan_init(&plan, &f->problem, &f->result);
     check(got == status && plan.field == field, "line %d: expected status %d for %s, got %d for %s", line, status,
@@ -102,13 +90,6 @@ static void refuses(const struct fixture *f, enum attn_status status, enum attn_
     if (got != ATTN_OK) /* a refused plan cannot be run */
         check(attn_run(&plan, &f->problem, &f->result, NULL, 0, 0, 0) == ATTN_ERROR_JOBS, "line %d: ran", line);
 }
-
-#define REFUSES(status, field, change)                                                                                 \
-    do {                                                                                                               \
-        fixture_init(f);                                                                                               \
-        change;                                                                                                        \
-        refuses(f, ATTN_ERROR_##status, ATTN_FIELD_##field, __LINE__);                                                 \
-    } while (0)
 
 static const size_t LARGE = INT32_MAX;
 
@@ -203,8 +184,8 @@ static void test_bad_shapes(struct fixture *f) {
     for (size_t n = 0; n < 3; n++) tensors[n]->batch_stride = tensors[n]->head_stride = tensors[n]->row_stride = 0;
 #define HUGE_SIZES(field, b, h, q, k)                                                                                  \
     REFUSES(SIZE, field,                                                                                               \
-            (*p = huge, p->batch = b, p->heads = h, p->q_len = q, p->k_len = k, f->result.output = NULL,               \
-             f->result.row_end = q, f->result.column_end = k))
+            (*p = huge, p->batch = b, p->heads = h, p->q_len = q, p->k_len = k,                                        \
+             f->result.output = f->result.entry_weights = NULL, f->result.row_end = q, f->result.column_end = k))
     HUGE_SIZES(PARTIALS, LARGE, LARGE, LARGE, 1);
     const size_t batch = sizeof(size_t) == 8 ? 1 << 20 : 1;
     HUGE_SIZES(WEIGHTS, batch, 1, 1 << 20, LARGE);
@@ -213,31 +194,6 @@ static void test_bad_shapes(struct fixture *f) {
     f->result.scores = NULL;
     refuses(f, ATTN_ERROR_SIZE, ATTN_FIELD_DROPOUT_MASK, __LINE__);
 #undef HUGE_SIZES
-}
-
-static void test_bad_sparse_masks(struct fixture *f) {
-    struct attn_mask_node *mask = &f->node;
-    REFUSES(VALUE, SPARSE_MASK, mask->kind = (enum attn_mask_kind)(ATTN_MASK_NOT + 1));
-    REFUSES(VALUE, SPARSE_MASK, mask->kind = (enum attn_mask_kind) - 1);
-    REFUSES(VALUE, SPARSE_MASK, f->problem.weighting = (enum attn_weighting)2);
-    REFUSES(SHAPE, SPARSE_MASK, mask->batch = 0);
-    REFUSES(SHAPE, SPARSE_MASK, mask->batch = 3);
-    REFUSES(HEADS, SPARSE_MASK, mask->heads = 3);
-    REFUSES(HEADS, SPARSE_MASK, mask->heads = 0);
-    REFUSES(NULL, SPARSE_MASK, mask->ptr = NULL);
-    REFUSES(NULL, SPARSE_MASK, mask->indices = NULL);
-    REFUSES(NULL, SPARSE_MASK, mask->kind = ATTN_MASK_DENSE);
-    REFUSES(INDEX, SPARSE_MASK, f->ptr[0] = 1);
-    REFUSES(INDEX, SPARSE_MASK, f->ptr[2] = 1);          /* descends */
-    REFUSES(INDEX, SPARSE_MASK, f->ptr[2] = UINT32_MAX); /* beyond the indices, then descends */
-    REFUSES(INDEX, SPARSE_MASK, f->ptr[3] = 7);          /* beyond the indices */
-    REFUSES(INDEX, SPARSE_MASK, f->ptr[3] = 5);          /* leaves one over */
-    REFUSES(INDEX, SPARSE_MASK, mask->indices_len = 5);
-    REFUSES(INDEX, SPARSE_MASK, f->indices[1] = 5); /* = k_len */
-    REFUSES(INDEX, SPARSE_MASK, f->indices[5] = UINT32_MAX);
-    REFUSES(INDEX, SPARSE_MASK, f->indices[1] = 0); /* repeated */
-    REFUSES(INDEX, SPARSE_MASK, f->indices[3] = 2); /* repeated with the next, then out of order */
-    REFUSES(INDEX, SPARSE_MASK, (f->indices[2] = 3, f->indices[5] = 0));
 }
 
 static void test_bad_runs(struct fixture *f) {
@@ -362,7 +318,7 @@ void test_statuses(void) {
     test_bad_tensors(f);
     test_bad_values(f);
     test_bad_shapes(f);
-    test_bad_sparse_masks(f);
+    test_bad_masks(f);
     test_bad_runs(f);
     test_bad_partials(f);
     for (int s = ATTN_ERROR_JOBS; s < ATTN_OK; s++)

@@ -19,8 +19,10 @@ void naive_reference(const struct attn_problem *problem, const struct attn_refer
 #undef attn_reference
 
 void subject_describe(const struct subject *s) {
-    static const char *const dtypes[] = {"f32", "f16", "bf16", "bool"}, *const kinds[] = {"full", "band", "columns", "documents", "blocks", "bits",
-                                                                                                "dense", "csr", "and", "or", "merge", "not"};
+    static const char *const dtypes[] = {"f32", "f16", "bf16", "bool"}, *const kinds[] = {
+                                                                            "full",   "band", "columns", "documents",
+                                                                            "blocks", "bits", "dense",   "csr",
+                                                                            "and",    "or",   "merge",   "not"};
     static const char *const stages[] = {"raw", "softcapped", "biased"};
     const struct attn_problem *p = &s->c.problem;
     const struct attn_result *w = &s->c.wanted;
@@ -49,9 +51,10 @@ void subject_describe(const struct subject *s) {
                p->dropout.mask.data ? " mask" : "");
     if (p->empty_rows) printf(" nan");
     if (p->row_max_over) printf(" allowed");
-    printf("; wants%s%s%s%s%s%s%s%s%s [%zu,%zu)x[%zu,%zu)\n", w->output ? " output" : "", w->log_sum_exp ? " lse" : "",
-           w->numerator ? " num" : "", w->denominator ? " den" : "", w->row_max ? " max" : "",
-           w->weights ? " weights" : "", w->scores ? " scores " : "", w->scores ? stages[w->score_stage] : "",
+    printf("; wants%s%s%s%s%s%s%s%s%s%s [%zu,%zu)x[%zu,%zu)\n", w->output ? " output" : "",
+           w->log_sum_exp ? " lse" : "", w->numerator ? " num" : "", w->denominator ? " den" : "",
+           w->row_max ? " max" : "", w->weights ? " weights" : "", w->scores ? " scores " : "",
+           w->scores ? stages[w->score_stage] : "", w->entry_weights ? " entries" : "",
            w->dropout_mask ? " dropout" : "", w->row_begin, w->row_end, w->column_begin, w->column_end);
 }
 
@@ -79,6 +82,15 @@ int subject_reads(const struct subject *s, size_t cell) {
     const uint8_t key = s->reference.keys[cell];
     return key == ATTN_REFERENCE_KEPT ||
            (key == ATTN_REFERENCE_SPARSE && s->c.problem.row_max_over == ATTN_ROW_MAX_ALLOWED);
+}
+
+float subject_weight(const struct attn_problem *p, size_t b, size_t h, size_t i, size_t j) {
+    return sparse_weight(p, (struct row){b, h, i}, j);
+}
+
+int subject_allows(const struct attn_problem *p, size_t b, size_t h, size_t i, size_t j) {
+    const struct row r = {b, h, i};
+    return in_range(p, r, j) && additive(p, r, j) != -INFINITY;
 }
 
 /* The largest logit of row n, and the largest sum of |q k| behind one, among keys that matter: a logit far below the
@@ -320,13 +332,42 @@ static void compare_partials(const struct subject *s, const struct attn_result *
     if (r->row_max) compare(s, &c);
 }
 
-static void compare_weights(const struct subject *s, const struct attn_result *r, struct subject_error *error) {
+static void compare_weights(const struct subject *s, const struct attn_result *r, double slack,
+                            struct subject_error *error) {
     struct comparison c = window(s, r, "weights", r->weights, s->reference.weights, s->naive.weights);
     c.size = s->amplify;
     c.unit = EPSILON * c.size;
     c.tiny = 1e-37;
+    c.slack = slack;
     c.error = error;
     compare(s, &c);
+}
+
+/* Entries, spread out as weights are: what is not listed has none. What is listed is enumerated here once more. Their
+ * scores may be summed in another order than the row's maximum was, so that there are two errors. */
+static void compare_entries(const struct subject *s, const struct attn_result *r) {
+    const struct attn_problem *p = &s->c.problem;
+    const size_t rows = r->row_end - r->row_begin, columns = r->column_end - r->column_begin;
+    struct attn_result spread = *r;
+    uint32_t at = 0;
+    float *weights = spread.weights = allocate(p->batch * p->heads * rows * columns * sizeof *weights);
+    int ok = r->entry_ptr[0] == 0;
+    for (size_t n = 0; n < p->batch * p->heads * rows; n++) {
+        const size_t head = n / rows, b = head / p->heads, h = head % p->heads, i = r->row_begin + n % rows;
+        for (size_t j = r->column_begin; j < r->column_end; j++) {
+            const double want = s->reference.weights[(head * p->q_len + i) * p->k_len + j];
+            const int listed =
+                p->sparse_mask.count ? subject_weight(p, b, h, i, j) != 0 : subject_allows(p, b, h, i, j);
+            *weights++ = listed && at < r->entry_ptr[n + 1] ? r->entry_weights[at] : isnan(want) ? NAN : 0;
+            at += (uint32_t)listed;
+        }
+        ok &= at == r->entry_ptr[n + 1];
+    }
+    if (check(ok, "%s: entries listed", s->name))
+        compare_weights(s, &spread, 3, NULL);
+    else
+        subject_describe(s);
+    free(spread.weights);
 }
 
 static void compare_scores(const struct subject *s, const struct attn_result *r) {
@@ -353,7 +394,8 @@ void subject_compare(const struct subject *s, const struct attn_result *r, doubl
     if (r->output) compare_output(s, r, slack, errors ? &errors[SUBJECT_OUTPUT] : NULL);
     if (r->log_sum_exp) compare_log_sum_exp(s, r, slack, errors ? &errors[SUBJECT_LOG_SUM_EXP] : NULL);
     compare_partials(s, r, slack);
-    if (r->weights) compare_weights(s, r, errors ? &errors[SUBJECT_WEIGHTS] : NULL);
+    if (r->weights) compare_weights(s, r, 1, errors ? &errors[SUBJECT_WEIGHTS] : NULL);
+    if (r->entry_weights) compare_entries(s, r);
     if (r->scores) compare_scores(s, r);
     if (r->dropout_mask)
         if (!check(memcmp(r->dropout_mask, s->reference.dropout_mask, subject_rows(p) * p->k_len) == 0,
@@ -386,6 +428,13 @@ static int same_row(const struct attn_problem *p, const struct attn_result *a, c
         const size_t at = ((n / p->q_len) * (a->row_end - a->row_begin) + i - a->row_begin) * columns;
         for (size_t j = 0; same && j < columns; j++) same = same_bits(a->weights[at + j], b->weights[at + j]);
     }
+    if (!same) return 0;
+    *what = "entry weights";
+    if (a->entry_weights && b->entry_weights && i >= a->row_begin && i < a->row_end) {
+        const uint32_t *ptr = a->entry_ptr + n / p->q_len * (a->row_end - a->row_begin) + i - a->row_begin;
+        for (size_t at = ptr[0]; same && at < ptr[1]; at++)
+            same = same_bits(a->entry_weights[at], b->entry_weights[at]);
+    }
     return same;
 }
 
@@ -404,8 +453,8 @@ void subject_same_rows(const struct subject *s, const struct attn_result *a, con
 }
 
 void subject_same(const struct subject *s, const struct attn_result *a, const struct attn_result *b, const char *why) {
-    static const char *const names[CASE_ARRAYS] = {"output",  "log_sum_exp", "numerator", "denominator",
-                                                   "row_max", "weights",     "scores",    "dropout_mask"};
+    static const char *const names[CASE_ARRAYS] = {"output",  "log_sum_exp", "numerator",     "denominator", "row_max",
+                                                   "weights", "scores",      "entry_weights", "dropout_mask"};
     struct case_array of_a[CASE_ARRAYS], of_b[CASE_ARRAYS];
     case_arrays(&s->c.problem, a, of_a);
     case_arrays(&s->c.problem, b, of_b);

@@ -35,6 +35,10 @@ size_t subject_rows(const struct attn_problem *p);
 /* Whether cell [batch, heads, q_len, k_len] is read: the maximum may run over keys that the sparse mask leaves out. */
 int subject_reads(const struct subject *s, size_t cell);
 
+/* What the masks say of a cell, as the reference has it: the sparse mask's weight, and whether the others leave it. */
+float subject_weight(const struct attn_problem *p, size_t b, size_t h, size_t i, size_t j);
+int subject_allows(const struct attn_problem *p, size_t b, size_t h, size_t i, size_t j);
+
 /* The largest errors of a subject's results, ours and the naive loop's, relative to the size of what is summed. */
 enum { SUBJECT_OUTPUT, SUBJECT_LOG_SUM_EXP, SUBJECT_WEIGHTS, SUBJECT_ERRORS };
 struct subject_error {

@@ -56,6 +56,8 @@ int main(int argc, char **argv) {
         test_slices();
         test_extremes();
         test_grid(&arena);
+        test_masks(&arena);
+        test_entries(&arena);
     }
     test_random_problems(&arena, cases, first_seed);
     free(arena.base);
