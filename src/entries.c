@@ -16,8 +16,8 @@ static size_t list_row(const struct attn_problem *problem, const struct attn_res
         tile = attn_mask_next(problem, row, tile, tiles);
         const size_t key = tile * ATTN_TILE_KEYS;
         if (key >= end) break;
-        struct attn_sparse_buffer room;
-        struct attn_sparse_tile entries = attn_mask_entries(problem, row, tile, &room);
+        float room[ATTN_TILE_KEYS];
+        struct attn_sparse_tile entries = attn_mask_entries(problem, row, tile, room);
         attn_sparse_restrict(&entries, begin > key ? begin - key : 0, end - key);
         if (!indices) {
             count += attn_sparse_count(&entries);
@@ -36,6 +36,7 @@ int attn_entries_list(const struct attn_problem *problem, const struct attn_resu
                       uint32_t *indices) {
     uint64_t total = 0;
     if (!indices) *ptr = 0;
+    if (!problem->heads || result->row_begin == result->row_end) return 1;
     for (size_t b = 0; b < problem->batch; b++) {
         for (size_t h = 0; h < problem->heads; h++) {
             for (size_t i = result->row_begin; i < result->row_end; i++) {

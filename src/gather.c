@@ -8,18 +8,20 @@
 #include "pack.h"
 #include "route.h"
 #include "source.h"
+#include "strip.h"
 #include "tile.h"
 
 #define CHUNK ATTN_TILE_KEYS
 #define ROWS ATTN_STRIP_ROWS /* computed together */
-#define VALUE_BLOCK 64       /* terms summed in one go */
 
 /* The keys that a row's list still has, from a tile on. */
 struct list {
     const struct attn_context *c;
     const struct attn_mask_row *row;
-    const uint8_t *routes; /* NULL: all tiles, not the gathered ones alone, but the window's columns alone */
-    size_t first, last;    /* of the mask's own list, where that will do; first > last: it will not */
+    const uint8_t *routes; /* NULL: no tile has another than `routing` */
+    enum attn_routing routing;
+    int is_window;      /* the window's columns alone, and with positions */
+    size_t first, last; /* of the mask's own list, where that will do; first > last: it will not */
     size_t tile, count, taken;
     uint32_t position; /* entries of the mask before `tile` */
     uint32_t columns[2 * CHUNK], positions[2 * CHUNK];
@@ -34,10 +36,11 @@ struct chunk {
 };
 
 /* Whether the row's keys can be taken from the mask's own list: all of them are to be gathered, as they are. */
-static int is_direct(struct list *list) {
+static int is_direct(struct list *list, size_t r) {
     const struct attn_problem *problem = list->c->problem;
     const struct attn_mask_node *leaf = attn_sparse_list(&problem->sparse_mask);
-    if (!leaf || !list->routes || list->routes[list->c->plan->tile_count] || attn_mask_is_biased(problem)) return 0;
+    if (!leaf || list->is_window || attn_row_uses(list->c, r, ATTN_ROUTING_TILE) || attn_mask_is_biased(problem))
+        return 0;
     if (problem->weighting == ATTN_WEIGHTING_INVERSE) return 0;
     const struct attn_sparse_row row = {problem, list->row->batch, list->row->head, list->row->query};
     attn_sparse_listed(&list->first, &list->last, &row, list->row->key_begin, list->row->key_end);
@@ -47,11 +50,17 @@ static int is_direct(struct list *list) {
     return 1;
 }
 
-static void list_init(struct list *list, const struct attn_context *c, size_t r, int is_gathered) {
+static void list_init(struct list *list, const struct attn_context *c, size_t r, enum attn_routing routing,
+                      int is_window) {
     list->c = c, list->row = &c->mask_rows[r], list->count = list->taken = 0, list->position = 0;
-    list->routes = is_gathered ? attn_row_routes(c, r) : NULL;
-    list->tile = (is_gathered ? list->row->key_begin : c->result->column_begin) / ATTN_TILE_KEYS;
-    if (!is_direct(list)) list->first = 1, list->last = 0;
+    list->routes = c->routes ? attn_row_routes(c, r) : NULL;
+    list->routing = routing, list->is_window = is_window;
+    list->tile = (is_window ? c->result->column_begin : list->row->key_begin) / ATTN_TILE_KEYS;
+    if (!is_direct(list, r)) list->first = 1, list->last = 0;
+}
+
+static int is_listed(const struct list *list) {
+    return (list->routes ? list->routes[list->tile] : ATTN_ROUTING_TILE) == (int)list->routing;
 }
 
 /* Appends what the row keeps of list->tile. */
@@ -61,9 +70,9 @@ static void append_tile(struct list *list) {
     const struct attn_mask_row *row = list->row;
     const size_t key = list->tile * ATTN_TILE_KEYS;
     const int is_inverse = problem->weighting == ATTN_WEIGHTING_INVERSE, is_biased = attn_mask_is_biased(problem);
-    struct attn_sparse_buffer room;
-    struct attn_sparse_tile entries = attn_mask_entries(problem, row, list->tile, &room);
-    if (!list->routes) {
+    float room[ATTN_TILE_KEYS];
+    struct attn_sparse_tile entries = attn_mask_entries(problem, row, list->tile, room);
+    if (list->is_window) {
         size_t begin = c->result->column_begin > key ? c->result->column_begin - key : 0;
         attn_sparse_restrict(&entries, begin, c->result->column_end - key);
     }
@@ -71,7 +80,7 @@ static void append_tile(struct list *list) {
     attn_mask_restrict(&kept, row, key);
     attn_mask_filter(&kept, problem, row, key);
     for (size_t n = 0; n < ATTN_TILE_KEYS / 64; n++) {
-        for (uint64_t bits = kept.bits[n]; bits; bits &= bits - 1) {
+        for (uint64_t bits = is_listed(list) ? kept.bits[n] : 0; bits; bits &= bits - 1) {
             size_t bit = (size_t)__builtin_ctzll(bits), column = 64 * n + bit, at = list->count;
             if (is_biased) {
                 list->bias[at] = attn_mask_bias(problem, row, key + column);
@@ -82,7 +91,7 @@ static void append_tile(struct list *list) {
                 float weight = entries.weights ? entries.weights[column] : 1;
                 list->weights[at] = is_inverse ? 1 / (weight + 1e-6f) : weight;
             }
-            if (!list->routes) {
+            if (list->is_window) {
                 uint64_t before = entries.bits[n] & (((uint64_t)1 << bit) - 1);
                 list->positions[at] = list->position + (uint32_t)__builtin_popcountll(before);
             }
@@ -111,17 +120,19 @@ static size_t next_chunk(struct list *list, struct chunk *chunk) {
         const struct attn_mask_node *leaf = c->problem->sparse_mask.nodes;
         chunk->count = attn_smaller(list->last - list->first, CHUNK);
         chunk->columns = leaf->indices + list->first;
-        chunk->weights = leaf->weights ? leaf->weights + list->first : NULL;
+        /* copied, as the softmax reads whole vectors */
+        if (leaf->weights) attn_copy_f32(list->weights, leaf->weights + list->first, chunk->count);
+        chunk->weights = leaf->weights ? list->weights : NULL;
         chunk->bias = NULL;
         list->first += chunk->count;
         return chunk->count;
     }
-    const size_t key_end = list->routes ? list->row->key_end : c->result->column_end;
+    const size_t key_end = list->is_window ? c->result->column_end : list->row->key_end;
     drop_taken(list);
     for (; list->count < CHUNK && list->tile * ATTN_TILE_KEYS < key_end; list->tile++) {
         list->tile = attn_mask_next(c->problem, list->row, list->tile, c->plan->tile_count);
         if (list->tile * ATTN_TILE_KEYS >= key_end) break;
-        if (!list->routes || list->routes[list->tile] == ATTN_ROUTING_GATHER) append_tile(list);
+        if (list->is_window || is_listed(list)) append_tile(list); /* positions count what is not listed, too */
     }
     chunk->count = list->taken = attn_smaller(list->count, CHUNK);
     chunk->columns = list->columns, chunk->positions = list->positions;
@@ -143,18 +154,34 @@ static const struct attn_tile_kernels *find_rows(const void *addresses[CHUNK], c
     return &attn_tile_kernels[ATTN_FLOAT32];
 }
 
+/* c->scores [count, CHUNK] = the rows' dot products with the chunk's keys, summed in the order of their route. */
+static void multiply(const struct attn_context *c, const struct chunk *chunk, size_t first, size_t count,
+                     enum attn_routing routing) {
+    const struct attn_tensor *tensor = &c->problem->keys;
+    const size_t dim = c->problem->dim, stride = c->query_stride, keys = chunk->count;
+    const float *queries = c->queries + first * stride;
+    if (routing == ATTN_ROUTING_TILE && !c->plan->in_place) {
+        attn_pack_listed(c, chunk->columns, keys);
+        struct attn_panels panels = {c->keys, ATTN_PANEL, dim * ATTN_PANEL};
+        attn_tile_kernels[ATTN_FLOAT32].multiply(c->scores, CHUNK, NULL, queries, stride, count, panels,
+                                                 (keys + ATTN_PANEL - 1) / ATTN_PANEL, dim, ATTN_SCORE_BLOCK,
+                                                 ATTN_SCORE_BLOCK);
+        return;
+    }
+    const void *addresses[CHUNK];
+    find_rows(addresses, c, tensor, attn_key_head(c), dim, chunk, c->keys)
+        ->dot(c->scores, CHUNK, queries, stride, count, addresses, keys, dim);
+}
+
 /* c->scores [count, CHUNK] = what multiplies the values of a chunk, for rows from `first` on. */
 static void score(const struct attn_context *c, const struct chunk *chunk, size_t first, size_t count,
-                  struct attn_softmax *states, float *rescale) {
+                  enum attn_routing routing, struct attn_softmax *states, float *rescale) {
     const struct attn_problem *problem = c->problem;
-    const size_t keys = chunk->count, dim = problem->dim, stride = c->query_stride;
+    const size_t keys = chunk->count;
     const struct attn_softmax_tile columns = {0, keys, c->rules};
     struct attn_softmax_row rows[ROWS];
     float dropout[ROWS][CHUNK];
-    const void *addresses[CHUNK];
-    const struct attn_tile_kernels *kernels =
-        find_rows(addresses, c, &problem->keys, attn_key_head(c), dim, chunk, c->keys);
-    kernels->dot(c->scores, CHUNK, c->queries + first * stride, stride, count, addresses, keys, dim);
+    multiply(c, chunk, first, count, routing);
     for (size_t r = 0; r < count; r++) {
         const struct attn_mask_row *row = &c->mask_rows[first + r];
         rows[r] = (struct attn_softmax_row){.end = keys, .weight = chunk->weights, .bias = chunk->bias};
@@ -177,7 +204,7 @@ static void accumulate(const struct attn_context *c, const struct chunk *chunk, 
         const struct attn_tile_kernels *kernels =
             find_rows(addresses, c, values, attn_value_head(c), value_dim, chunk, c->values);
         kernels->multiply_listed(accumulators, c->wide, rescale, c->scores, CHUNK, count, addresses, panels, keys,
-                                 VALUE_BLOCK);
+                                 ATTN_VALUE_BLOCK);
         return;
     }
     for (size_t n = 0; n < keys; n++) {
@@ -187,7 +214,7 @@ static void accumulate(const struct attn_context *c, const struct chunk *chunk, 
     }
     struct attn_panels packed = {c->values, ATTN_PANEL, keys * ATTN_PANEL};
     attn_tile_kernels[ATTN_FLOAT32].multiply(accumulators, c->wide, rescale, c->scores, CHUNK, count, packed, panels,
-                                             keys, VALUE_BLOCK, VALUE_BLOCK);
+                                             keys, ATTN_VALUE_BLOCK, ATTN_VALUE_BLOCK);
 }
 
 /* States of `count` rows from `first` on, brought to the lanes from 0 on, and back. */
@@ -213,16 +240,17 @@ size_t attn_gather_rows(const struct attn_context *c, size_t first, size_t count
     struct list list;
     struct chunk chunk;
     size_t cost = 1;
-    list_init(&list, c, first, 1);
+    if (!attn_row_uses(c, first, ATTN_ROUTING_GATHER)) return 0;
+    list_init(&list, c, first, ATTN_ROUTING_GATHER, 0);
     /* with nothing accumulated yet there is nothing to rescale */
-    int is_first = !list.routes[c->plan->tile_count];
+    int is_first = !attn_row_uses(c, first, ATTN_ROUTING_TILE);
     for (; next_chunk(&list, &chunk); is_first = 0) {
         for (size_t r = 0; r < count; r += ROWS) {
             struct attn_softmax states[ROWS / ATTN_SOFTMAX_ROWS];
             float rescale[ROWS];
             size_t some = attn_smaller(ROWS, count - r);
             take_states(states, c, first + r, some);
-            score(c, &chunk, first + r, some, states, rescale);
+            score(c, &chunk, first + r, some, ATTN_ROUTING_GATHER, states, rescale);
             put_states(c, states, first + r, some);
             accumulate(c, &chunk, first + r, some, is_first ? NULL : rescale);
         }
@@ -232,12 +260,12 @@ size_t attn_gather_rows(const struct attn_context *c, size_t first, size_t count
 }
 
 /* What multiplied the values of a chunk in row r, divided: the row's maximum is known by now. */
-static void weigh(const struct attn_context *c, const struct chunk *chunk, size_t r,
+static void weigh(const struct attn_context *c, const struct chunk *chunk, size_t r, enum attn_routing routing,
                   const struct attn_softmax_result *closed) {
     struct attn_softmax states[ROWS / ATTN_SOFTMAX_ROWS];
     float rescale[ROWS];
     take_states(states, c, r, 1);
-    score(c, chunk, r, 1, states, rescale);
+    score(c, chunk, r, 1, routing, states, rescale);
     attn_softmax_normalize(c->scores, c->scores, chunk->count, closed);
 }
 
@@ -246,9 +274,9 @@ void attn_gather_window(const struct attn_context *c, size_t r, float *window,
     const size_t begin = c->result->column_begin, end = c->result->column_end;
     struct list list;
     struct chunk chunk;
-    list_init(&list, c, r, 1);
+    list_init(&list, c, r, ATTN_ROUTING_GATHER, 0);
     while (next_chunk(&list, &chunk)) {
-        weigh(c, &chunk, r, closed);
+        weigh(c, &chunk, r, ATTN_ROUTING_GATHER, closed);
         for (size_t n = 0; n < chunk.count; n++) {
             size_t column = chunk.columns[n];
             if (begin <= column && column < end) window[column - begin] = c->scores[n];
@@ -261,12 +289,14 @@ void attn_gather_entries(const struct attn_context *c, size_t r, float *entries,
     struct list list;
     struct chunk chunk;
     for (size_t n = 0; n < count; n++) entries[n] = closed->empty ? closed->fill : 0;
-    if (closed->empty) return;
-    list_init(&list, c, r, 0);
-    while (next_chunk(&list, &chunk)) {
-        weigh(c, &chunk, r, closed);
-        for (size_t n = 0; n < chunk.count; n++) {
-            if (chunk.positions[n] < count) entries[chunk.positions[n]] = c->scores[n];
+    for (int routing = ATTN_ROUTING_TILE; !closed->empty && routing <= ATTN_ROUTING_GATHER; routing++) {
+        list_init(&list, c, r, (enum attn_routing)routing, 1);
+        if (!attn_row_uses(c, r, (enum attn_routing)routing)) continue;
+        while (next_chunk(&list, &chunk)) {
+            weigh(c, &chunk, r, (enum attn_routing)routing, closed);
+            for (size_t n = 0; n < chunk.count; n++) {
+                if (chunk.positions[n] < count) entries[chunk.positions[n]] = c->scores[n];
+            }
         }
     }
 }

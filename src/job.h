@@ -11,6 +11,10 @@
 #include "plan.h"
 #include "softmax.h"
 
+/* Terms summed in one go: blocks lose less than one long sum, most of all of large logits. */
+#define ATTN_SCORE_BLOCK 32
+#define ATTN_VALUE_BLOCK 64
+
 struct attn_context {
     const struct attn_problem *problem;
     const struct attn_result *result;

@@ -44,19 +44,24 @@ struct attn_mask_row attn_mask_row(const struct attn_problem *problem, size_t ba
     return row;
 }
 
-/* Boolean mask: reads it in place, or spreads a column stride of 0; returns whether it keeps any of the columns. */
+/* Boolean mask: as masks of lanes; returns whether it keeps any of the columns. */
 static int describe_keep(struct attn_softmax_row *described, const struct attn_tensor *mask, size_t offset,
-                         size_t count, uint8_t *buffer) {
+                         size_t count, uint32_t *keep) {
     const uint8_t *source = (const uint8_t *)mask->data + offset;
-    described->keep = source;
-    if (mask->column_stride != 1 || count % 4 != 0) {
-        for (size_t j = 0; j < count; j++) buffer[j] = source[j * mask->column_stride];
-        described->keep = buffer;
+    vec any = vec_splat_u32(0);
+    size_t j = 0;
+    for (; mask->column_stride == 1 && j + 4 <= count; j += 4) {
+        vec four = vec_load_bool(source + j);
+        any = vec_or(any, four);
+        vec_store_u32(keep + j, four);
     }
-    for (size_t j = 0; j < count; j++) {
-        if (described->keep[j]) return 1;
+    int keeps = vec_bits(any) != 0;
+    for (; j < count; j++) {
+        keep[j] = source[j * mask->column_stride] ? UINT32_MAX : 0;
+        keeps |= keep[j] != 0;
     }
-    return 0;
+    described->keep = keep;
+    return keeps;
 }
 
 /* Attention mask of the tile's columns, from `offset` of the mask on. */
@@ -127,23 +132,27 @@ static int describe_bias(struct attn_softmax_row *described, const struct attn_p
 
 /* Takes out what lies outside the row's keys, where the other columns' scores are wanted too. */
 static void describe_range(struct attn_softmax_row *described, const struct attn_mask_row *row, size_t key,
-                           size_t count, uint8_t *buffer) {
+                           size_t count, uint32_t *buffer) {
     if (row->key_begin <= key && key + count <= row->key_end) return;
     for (size_t j = 0; j < count; j++) {
         int in = row->key_begin <= key + j && key + j < row->key_end;
-        buffer[j] = (uint8_t)(in && (!described->keep || described->keep[j]));
+        buffer[j] = in && (!described->keep || described->keep[j]) ? UINT32_MAX : 0;
     }
     described->keep = buffer;
 }
 
-/* The weights of a row as the softmax multiplies with them: all columns of the tile. */
-static void write_weights(float *weights, const struct attn_sparse_tile *kept, enum attn_weighting weighting) {
-    for (size_t j = 0; j < ATTN_TILE_KEYS; j++) {
-        float weight = (float)(kept->bits[j / 64] >> j % 64 & 1);
-        if (weight != 0 && kept->weights) weight = kept->weights[j];
-        if (weight != 0 && weighting == ATTN_WEIGHTING_INVERSE) weight = 1 / (weight + 1e-6f);
-        weights[j] = weight;
+/* The weights of a row as the softmax multiplies with them: as they are, or written into the buffer. */
+static const float *describe_weights(float *buffer, const struct attn_sparse_tile *kept,
+                                     enum attn_weighting weighting) {
+    const vec one = vec_splat(1), zero = vec_splat(0), least = vec_constant(1e-6f);
+    if (kept->weights && weighting == ATTN_WEIGHTING_MULTIPLY) return kept->weights;
+    for (size_t j = 0; j < ATTN_TILE_KEYS; j += 4) {
+        vec in = vec_from_bits((uint32_t)(kept->bits[j / 64] >> j % 64));
+        vec weight = kept->weights ? vec_load(kept->weights + j) : one;
+        if (weighting == ATTN_WEIGHTING_INVERSE) weight = vec_div(one, vec_add(weight, least));
+        vec_store(buffer + j, vec_select(in, weight, zero));
     }
+    return buffer;
 }
 
 /* Narrows the columns to those from the first kept one to the last; says whether that was all. */
@@ -154,12 +163,9 @@ static int narrow(struct attn_softmax_row *described, const struct attn_sparse_t
     return attn_sparse_count(kept) == described->end - described->begin;
 }
 
-/* One byte for each column, 0 where it is not kept. */
-static void spread_bits(uint8_t *keep, const struct attn_sparse_tile *kept) {
-    for (size_t j = 0; j < ATTN_TILE_KEYS; j += 8) {
-        uint64_t byte = kept->bits[j / 64] >> j % 64 & 255;
-        uint64_t bytes = byte * 0x0101010101010101u & 0x8040201008040201u; /* byte n of it holds bit n */
-        for (size_t n = 0; n < 8; n++) keep[j + n] = (uint8_t)(bytes >> 8 * n);
+static void spread_bits(uint32_t *keep, const struct attn_sparse_tile *kept) {
+    for (size_t j = 0; j < ATTN_TILE_KEYS; j += 4) {
+        vec_store_u32(keep + j, vec_from_bits((uint32_t)(kept->bits[j / 64] >> j % 64)));
     }
 }
 
@@ -169,22 +175,19 @@ static int describe_sparse(struct attn_softmax_row *described, const struct attn
                            const struct attn_mask_row *row, size_t key, int visit_all,
                            struct attn_mask_buffer *buffer) {
     const struct attn_sparse_row place = {problem, row->batch, row->head, row->query};
-    struct attn_sparse_buffer room;
-    struct attn_sparse_tile kept = attn_sparse_tile(&place, key / ATTN_TILE_KEYS, &room);
+    struct attn_sparse_tile kept = attn_sparse_tile(&place, key / ATTN_TILE_KEYS, buffer->weight);
     if (visit_all || kept.weights || problem->weighting == ATTN_WEIGHTING_INVERSE) {
-        write_weights(buffer->weight, &kept, problem->weighting);
-        described->weight = buffer->weight;
+        described->weight = describe_weights(buffer->weight, &kept, problem->weighting);
     }
     if (visit_all) return (kept.bits[0] | kept.bits[1]) != 0;
     attn_sparse_restrict(&kept, described->begin, described->end);
-    if (described->keep && !described->weight) {
-        for (size_t j = described->begin; j < described->end; j++) {
-            if (!described->keep[j]) kept.bits[j / 64] &= ~((uint64_t)1 << j % 64);
-        }
+    for (size_t j = described->begin / 4 * 4; described->keep && j < described->end; j += 4) {
+        uint64_t in = vec_bits(vec_load_u32(described->keep + j));
+        kept.bits[j / 64] &= ~((in ^ 15) << j % 64);
     }
     if (!(kept.bits[0] | kept.bits[1])) return 0;
     int is_range = narrow(described, &kept);
-    if (described->weight) return 1;
+    if (described->weight) return 1; /* weights of 0 take out what lies between */
     if (!is_range) spread_bits(buffer->keep, &kept);
     described->keep = is_range ? NULL : buffer->keep;
     return 1;
@@ -225,9 +228,9 @@ size_t attn_mask_next(const struct attn_problem *problem, const struct attn_mask
 }
 
 struct attn_sparse_tile attn_mask_entries(const struct attn_problem *problem, const struct attn_mask_row *row,
-                                          size_t tile, struct attn_sparse_buffer *buffer) {
+                                          size_t tile, float *weights) {
     if (problem->sparse_mask.count) {
-        return attn_sparse_tile(&(struct attn_sparse_row){problem, row->batch, row->head, row->query}, tile, buffer);
+        return attn_sparse_tile(&(struct attn_sparse_row){problem, row->batch, row->head, row->query}, tile, weights);
     }
     struct attn_sparse_tile allowed = {.bits = {~(uint64_t)0, ~(uint64_t)0}};
     attn_mask_restrict(&allowed, row, tile * ATTN_TILE_KEYS);

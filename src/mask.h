@@ -44,7 +44,7 @@ static inline void attn_mask_restrict(struct attn_sparse_tile *kept, const struc
 size_t attn_mask_next(const struct attn_problem *problem, const struct attn_mask_row *row, size_t tile,
                       size_t tile_count);
 struct attn_sparse_tile attn_mask_entries(const struct attn_problem *problem, const struct attn_mask_row *row,
-                                          size_t tile, struct attn_sparse_buffer *buffer);
+                                          size_t tile, float *weights);
 void attn_mask_filter(struct attn_sparse_tile *kept, const struct attn_problem *problem,
                       const struct attn_mask_row *row, size_t key);
 float attn_mask_bias(const struct attn_problem *problem, const struct attn_mask_row *row, size_t key);
@@ -52,7 +52,7 @@ float attn_mask_bias(const struct attn_problem *problem, const struct attn_mask_
 /* Room for what is not read where it stands. */
 struct attn_mask_buffer {
     float bias[ATTN_TILE_KEYS], weight[ATTN_TILE_KEYS];
-    uint8_t keep[ATTN_TILE_KEYS];
+    uint32_t keep[ATTN_TILE_KEYS];
 };
 
 /* What a row of any problem gets of it. With visit_all, columns that are out are described too (their scores are

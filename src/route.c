@@ -8,11 +8,11 @@
 #include "sparse.h"
 #include "tile.h"
 
-/* Work, in halves of what a column of a tile costs a row: a gathered key, which is read by itself, in no order; and a
- * tile's keys and values packed, as far as one unit of those that use them bears it. */
-#define GATHER_COST 5
-#define GATHER_COST_IN_PLACE 3 /* where the tile's keys are not packed either */
-#define PACK_COST (8 * ATTN_TILE_KEYS)
+/* Work is counted in halves of what a column of a tile costs a row. A tile's keys and values are also packed, of which one
+ * unit bears a part. */
+#define PACK_COST (2 * ATTN_TILE_KEYS)
+/* Where counting is as much work as computing, every so many queries stand for all of a unit. */
+#define SAMPLE 4
 
 /* What the rows of a unit keep of a tile. */
 struct tally {
@@ -30,19 +30,23 @@ static size_t width(const struct tally *tally) {
     return (last + 1 - begin) * ATTN_PANEL;
 }
 
-/* The least that a tile of columns costs a unit of `rows` queries. */
-static size_t tile_cost(size_t rows, size_t columns, int in_place) {
-    return 2 * rows * columns + (in_place ? 0 : PACK_COST);
+/* Of a tile's columns, for a unit of `rows` queries. */
+static size_t tile_cost(const struct attn_context *c, size_t rows, size_t columns) {
+    return 2 * rows * columns + (c->plan->in_place ? 0 : PACK_COST);
 }
 
-static size_t gather_cost(size_t keys, int in_place) { return keys * (in_place ? GATHER_COST_IN_PLACE : GATHER_COST); }
+/* Of gathered keys, each for one query: the more heads share the reading of a key, the less. Where tiles are read in
+ * place it is all about reading, which the heads of a tile always share. */
+static size_t gather_cost(const struct attn_context *c, size_t keys) {
+    if (c->plan->in_place)
+        return keys * (c->sharing == c->plan->group_heads ? 3 : 3 * attn_smaller(c->plan->group_heads, 4));
+    return keys * (c->sharing >= 4 ? 5 : c->sharing >= 2 ? 7 : 11);
+}
 
 static enum attn_routing choose(const struct tally *tally, const struct attn_context *c, size_t rows) {
-    const int in_place = c->plan->in_place;
-    if (!tally->kept) return ATTN_ROUTING_SKIP;
     if (c->problem->route == ATTN_ROUTE_TILES) return ATTN_ROUTING_TILE;
     if (c->problem->route == ATTN_ROUTE_ROWS) return ATTN_ROUTING_GATHER;
-    int is_less = gather_cost(tally->kept, in_place) < tile_cost(rows, width(tally), in_place);
+    int is_less = !tally->kept || gather_cost(c, tally->kept) < tile_cost(c, rows, width(tally));
     return is_less ? ATTN_ROUTING_GATHER : ATTN_ROUTING_TILE;
 }
 
@@ -50,17 +54,17 @@ static struct attn_sparse_row sparse_row(const struct attn_context *c, const str
     return (struct attn_sparse_row){c->problem, row->batch, row->head, row->query};
 }
 
-/* Adds what one row keeps to the tallies of its tiles. */
+/* Adds what one row keeps, and as much for those that it stands for, to the tallies of its tiles. */
 static void count_row(struct tally *tallies, const struct attn_context *c, const struct attn_mask_row *place) {
     const struct attn_sparse_row row = sparse_row(c, place);
-    struct attn_sparse_buffer buffer;
+    float weights[ATTN_TILE_KEYS];
     for (size_t tile = place->key_begin / ATTN_TILE_KEYS; tile * ATTN_TILE_KEYS < place->key_end; tile++) {
         tile = attn_sparse_next(&row, tile, c->plan->tile_count);
         if (tile * ATTN_TILE_KEYS >= place->key_end) return;
-        struct attn_sparse_tile kept = attn_sparse_tile(&row, tile, &buffer);
+        struct attn_sparse_tile kept = attn_sparse_tile(&row, tile, weights);
         attn_mask_restrict(&kept, place, tile * ATTN_TILE_KEYS);
         for (size_t n = 0; n < ATTN_TILE_KEYS / 64; n++) tallies[tile].bits[n] |= kept.bits[n];
-        tallies[tile].kept += (uint32_t)attn_sparse_count(&kept);
+        tallies[tile].kept += SAMPLE * (uint32_t)attn_sparse_count(&kept);
     }
 }
 
@@ -99,9 +103,8 @@ static const struct attn_mask_row *row_of(const struct attn_context *c, const st
 
 /* Whether so few keys that no tile can be worth it. */
 static int are_few(const struct attn_context *c, const struct unit *unit, size_t keys) {
-    const int in_place = c->plan->in_place;
     return c->problem->route == ATTN_ROUTE_AUTO &&
-           gather_cost(keys, in_place) < tile_cost(unit->end - unit->begin, ATTN_PANEL, in_place);
+           gather_cost(c, keys) < tile_cost(c, unit->end - unit->begin, ATTN_PANEL);
 }
 
 /* Keys that a unit lists. */
@@ -128,14 +131,11 @@ static int count_unit(struct tally *tallies, const struct attn_context *c, const
     const int is_list = attn_sparse_list(&c->problem->sparse_mask) != NULL;
     if (is_list && are_few(c, unit, listed(c, unit))) return 1;
     for (size_t t = 0; t < tiles; t++) tallies[t] = (struct tally){.kept = 0};
-    for (size_t query = unit->begin; query < unit->end; query++) {
-        if (is_list) {
-            count_listed(tallies, c, row_of(c, unit, query), 0);
-        } else {
-            count_row(tallies, c, row_of(c, unit, query));
-        }
+    for (size_t query = unit->begin; !is_list && query < unit->end; query += SAMPLE) {
+        count_row(tallies, c, row_of(c, unit, query));
     }
     if (!is_list) return 0;
+    for (size_t query = unit->begin; query < unit->end; query++) count_listed(tallies, c, row_of(c, unit, query), 0);
     if (are_few(c, unit, most_kept(tallies, tiles))) return 1;
     for (size_t query = unit->begin; query < unit->end; query++) count_listed(tallies, c, row_of(c, unit, query), 1);
     return 0;
@@ -146,13 +146,13 @@ static void route_unit(uint8_t *routes, struct tally *tallies, const struct attn
     const int counts = attn_sparse_is_scattered(&c->problem->sparse_mask) || c->problem->route == ATTN_ROUTE_ROWS;
     const int few = counts && count_unit(tallies, c, unit);
     for (size_t t = 0; t < tiles; t++) {
-        routes[t] = few      ? ATTN_ROUTING_GATHER
-                    : counts ? (uint8_t)choose(&tallies[t], c, unit->end - unit->begin)
-                             : ATTN_ROUTING_SKIP;
+        int is_tile = counts && !few && choose(&tallies[t], c, unit->end - unit->begin) == ATTN_ROUTING_TILE;
+        routes[t] = is_tile ? ATTN_ROUTING_TILE : ATTN_ROUTING_GATHER;
     }
     for (size_t query = unit->begin; !counts && query < unit->end; query++) mark_row(routes, c, row_of(c, unit, query));
-    routes[tiles] = 0;
-    for (size_t t = 0; t < tiles; t++) routes[tiles] |= routes[t] == ATTN_ROUTING_TILE;
+    unsigned used = 0;
+    for (size_t t = 0; t < tiles; t++) used |= 1u << routes[t];
+    routes[tiles] = (uint8_t)(counts ? used : 1u << ATTN_ROUTING_TILE); /* what was marked is all there is */
 }
 
 void attn_route_job(const struct attn_context *c, void *tallies) {

@@ -8,16 +8,21 @@
 #include "job.h"
 
 enum attn_routing {
-    ATTN_ROUTING_SKIP,  /* nothing is kept */
     ATTN_ROUTING_TILE,  /* from the first kept column to the last, all rows of a strip together */
-    ATTN_ROUTING_GATHER /* the kept keys alone, row by row */
+    ATTN_ROUTING_GATHER /* the kept keys alone, row by row; of nothing that is no work */
 };
 
 /* Bytes that routing one unit takes on the way, for each tile. */
 size_t attn_route_tally_bytes(void);
 
-/* Fills in c->routes, for each unit those of the tiles and then whether any of them is ATTN_ROUTING_TILE; what `tallies` holds, [tile_count], is of no more use then. */
+/* Fills in c->routes, for each unit those of the tiles and then a bit, 1 << routing, for each one that occurs; what `tallies` holds, [tile_count], is of no more use then. */
 void attn_route_job(const struct attn_context *c, void *tallies);
+
+/* Whether row r may have keys of a routing. */
+static inline int attn_row_uses(const struct attn_context *c, size_t r, enum attn_routing routing) {
+    if (!c->routes) return routing == ATTN_ROUTING_TILE;
+    return attn_row_routes(c, r)[c->plan->tile_count] >> routing & 1;
+}
 
 /* Whether some row of the job goes through the tile. */
 int attn_route_uses_tile(const struct attn_context *c, size_t tile);

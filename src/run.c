@@ -45,7 +45,7 @@ static struct attn_context open_job(const struct attn_plan *plan, const struct a
         c.queries = attn_source_address(&problem->queries, c.job.batch, c.job.head_begin, c.job.query_begin);
         c.query_stride = problem->queries.row_stride;
     }
-    c.rules = attn_softmax_rules(problem, attn_mask_is_biased(problem), result->score_stage);
+    c.rules = attn_softmax_rules(problem, attn_mask_is_biased(problem), plan->visit_all, result->score_stage);
     c.ranged = attn_mask_is_ranged(problem) && !plan->visit_all;
     c.weighted = attn_sparse_is_weighted(&problem->sparse_mask) ||
                  (problem->sparse_mask.count && problem->weighting == ATTN_WEIGHTING_INVERSE);

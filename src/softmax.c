@@ -65,26 +65,51 @@ static inline struct span span_of(const struct attn_softmax_row *row, const stru
     return span;
 }
 
-static inline vec restrict_edge(float *scores, size_t j, const struct attn_softmax_row *row) {
+/* What takes single columns out: nothing, masks of lanes, or weights, by being 0. */
+enum masking { NO_MASK, LANES, WEIGHTS };
+
+INLINE vec lanes_in(const struct attn_softmax_row *row, size_t j, enum masking masking) {
+    if (masking == LANES) return vec_load_u32(row->keep + j);
+    return vec_not(vec_equal(vec_load(row->weight + j), vec_splat(0)));
+}
+
+INLINE vec restrict_edge(float *scores, size_t j, const struct attn_softmax_row *row, enum masking masking) {
     vec logit = take_out(vec_load(scores + j), j, row->begin, row->end);
+    if (masking != NO_MASK) logit = vec_select(lanes_in(row, j, masking), logit, vec_splat(MINUS_INFINITY));
     vec_store(scores + j, logit);
     return logit;
 }
 
-/* Writes -infinity over what is outside the row's columns in their first and last vector. Returns the maxima of the
- * four lanes; *least receives the minima, of the whole vectors alone. */
-static vec restrict_to(float *scores, vec *least, const struct attn_softmax_tile *tile,
-                       const struct attn_softmax_row *row) {
+/* Writes -infinity over what is out in the first and last vector of the row's columns. Returns the maxima of the four
+ * lanes; *least receives the minima, of the whole vectors alone. What is masked in these does not count, but stays for
+ * `raise` to take out. */
+INLINE vec restrict_masked(float *scores, vec *least, const struct attn_softmax_tile *tile,
+                           const struct attn_softmax_row *row, enum masking masking) {
     const struct span span = span_of(row, tile);
-    vec max = vec_splat(MINUS_INFINITY), min = vec_splat(-MINUS_INFINITY);
-    if (span.first < span.begin) max = restrict_edge(scores, span.first, row);
+    const vec lowest = vec_constant(MINUS_INFINITY), highest = vec_constant(-MINUS_INFINITY);
+    vec max = lowest, min = highest;
+    if (span.first < span.begin) max = restrict_edge(scores, span.first, row, masking);
     for (size_t j = span.begin; j < span.end; j += 4) {
-        vec logit = vec_load(scores + j);
-        max = vec_max(max, logit), min = vec_min(min, logit);
+        vec low, high;
+        low = high = vec_load(scores + j);
+        if (masking != NO_MASK) {
+            vec in = lanes_in(row, j, masking);
+            low = vec_select(in, low, lowest), high = vec_select(in, high, highest);
+        }
+        max = vec_max(max, low), min = vec_min(min, high);
     }
-    if (span.end < span.last) max = vec_max(max, restrict_edge(scores, span.end, row));
+    if (span.end < span.last) max = vec_max(max, restrict_edge(scores, span.end, row, masking));
     *least = min;
     return max;
+}
+
+static vec restrict_to(float *scores, vec *least, const struct attn_softmax_tile *tile,
+                       const struct attn_softmax_row *row, enum masking masking) {
+    switch (masking) {
+    case LANES: return restrict_masked(scores, least, tile, row, LANES);
+    case WEIGHTS: return restrict_masked(scores, least, tile, row, WEIGHTS);
+    default: return restrict_masked(scores, least, tile, row, NO_MASK);
+    }
 }
 
 static void copy(float *destination, const float *source, const struct attn_softmax_tile *tile) {
@@ -117,10 +142,10 @@ static void add_bias(float *scores, float *lost, const struct attn_softmax_tile 
     }
 }
 
-static void keep_only(float *scores, const struct attn_softmax_tile *tile, const uint8_t *keep) {
+static void keep_only(float *scores, const struct attn_softmax_tile *tile, const uint32_t *keep) {
     const vec out = vec_constant(MINUS_INFINITY);
     for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
-        vec_store(scores + j, vec_select(vec_load_bool(keep + j), vec_load(scores + j), out));
+        vec_store(scores + j, vec_select(vec_load_u32(keep + j), vec_load(scores + j), out));
     }
 }
 
@@ -137,11 +162,6 @@ static vec weigh(float *scores, const struct attn_softmax_tile *tile, const stru
     return max;
 }
 
-/* Whether a row's logits are its dot products times a positive factor, but for what is out. */
-static int is_plain(const struct attn_softmax_row *row, const struct attn_softmax_tile *tile) {
-    return !row->bias && tile->rules.softcap == 0 && tile->rules.scaling > 0;
-}
-
 static void scale(float *destination, const float *source, const struct attn_softmax_tile *tile) {
     const vec scaling = vec_constant(tile->rules.scaling);
     for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
@@ -149,26 +169,38 @@ static void scale(float *destination, const float *source, const struct attn_sof
     }
 }
 
-/* Takes out what lies outside the row's columns, or has no weight; returns as restrict_to does. */
+/* Whether a row's logits are its dot products times a positive factor, but for what is out. */
+static int is_plain(const struct attn_softmax_row *row, const struct attn_softmax_tile *tile) {
+    return !row->bias && tile->rules.softcap == 0 && tile->rules.scaling > 0;
+}
+
+/* What `raise` has to take out; everything else has -infinity written over it, as some of the passes want. */
+static enum masking masking_of(const struct attn_softmax_row *row, const struct attn_softmax_tile *tile) {
+    if (tile->rules.visit_all) return NO_MASK;
+    if (row->weight) return WEIGHTS;
+    return is_plain(row, tile) && row->keep ? LANES : NO_MASK;
+}
+
+/* Takes out what lies outside the row's columns, or has no weight; returns as restrict_masked does. */
 static vec take_out_unkept(float *scores, vec *least, const struct attn_softmax_tile *tile,
                            const struct attn_softmax_row *row) {
-    vec allowed = restrict_to(scores, least, tile, row);
-    if (!row->weight) return allowed;
+    vec allowed = restrict_to(scores, least, tile, row, masking_of(row, tile));
+    if (!row->weight || !tile->rules.visit_all) return allowed;
     vec kept = weigh(scores, tile, row);
     *least = vec_splat(MINUS_INFINITY); /* as if some key were out */
     return tile->rules.max_over == ATTN_ROW_MAX_ALLOWED ? allowed : kept;
 }
 
-/* Takes out of the dot products of a plain row what is out; returns as restrict_to does. */
+/* Takes out of the dot products of a plain row what is out; returns as restrict_masked does. */
 static vec plain_dots(float *scores, vec *least, const struct attn_softmax_tile *tile,
                       const struct attn_softmax_row *row) {
     if (row->scores) scale(row->scores, scores, tile);
-    if (row->keep) keep_only(scores, tile, row->keep);
+    if (row->keep && masking_of(row, tile) != LANES) keep_only(scores, tile, row->keep);
     if (row->keep && row->scores && tile->rules.stage == ATTN_SCORES_BIASED) keep_only(row->scores, tile, row->keep);
     return take_out_unkept(scores, least, tile, row);
 }
 
-/* Dot products of any other row to logits, in place; returns as restrict_to does. */
+/* Dot products of any other row to logits, in place; returns as restrict_masked does. */
 static vec logits(float *scores, float *lost, vec *least, const struct attn_softmax_tile *tile,
                   const struct attn_softmax_row *row, const struct vec_exp_constants *constants) {
     int is_scaled = !row->bias || row->scores || tile->rules.softcap != 0; /* before there is a bias to add */
@@ -195,8 +227,10 @@ INLINE vec exponent(vec score, vec factor, vec shift, int to_base_2) {
     return to_base_2 ? vec_mul(vec_sub(score, shift), factor) : vec_sub(vec_mul(score, factor), shift);
 }
 
-/* Exponentials of vectors [begin, end), in place; adds to the sums of the four lanes. */
-INLINE vec raise(float *scores, size_t begin, size_t end, const struct powers *powers, int are_normal, vec sum) {
+/* Exponentials of vectors [begin, end), in place, of which the masked lanes become 0; adds to the sums of the four
+ * lanes. */
+INLINE vec raise(float *scores, size_t begin, size_t end, const struct powers *powers, int are_normal,
+                 const struct attn_softmax_row *row, enum masking masking, vec sum) {
     const struct powers p = *powers;
     const vec factor = vec_splat(p.factor), shift = vec_splat(p.shift);
     for (size_t j = begin; j < end; j += 4) {
@@ -207,6 +241,8 @@ INLINE vec raise(float *scores, size_t begin, size_t end, const struct powers *p
         } else {
             power = p.two ? vec_exp2(x, p.two) : vec_exp(x, p.e);
         }
+        if (masking == WEIGHTS) power = vec_mul(power, vec_load(row->weight + j));
+        if (masking != NO_MASK) power = vec_and(power, lanes_in(row, j, masking));
         sum = vec_add(sum, power);
         vec_store(scores + j, power);
     }
@@ -217,34 +253,52 @@ static void zero(float *scores, size_t begin, size_t end) {
     for (size_t j = begin; j < end; j += 4) vec_store(scores + j, vec_splat(0));
 }
 
-/* Exponentials of a row, and zeros around them; returns the sums of the four lanes. */
-INLINE vec exponentials(float *scores, const struct powers *powers, int are_normal,
-                        const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
-    const struct span span = span_of(row, tile);
-    zero(scores, tile->begin, span.first);
-    vec sum = raise(scores, span.first, span.begin, powers, 0, vec_splat(0));
-    if (are_normal) {
-        sum = raise(scores, span.begin, span.end, powers, 1, sum);
-    } else {
-        sum = raise(scores, span.begin, span.end, powers, 0, sum);
-    }
-    sum = raise(scores, span.end, span.last, powers, 0, sum);
-    zero(scores, span.last, tile->end);
-    return sum;
-}
-
-/* Exponentials times factors, in place; returns the sums of the four lanes. Outside the row's columns the factors are
+/* Exponentials times factors, in place; adds to the sums of the four lanes. Outside the row's columns the factors are
  * whatever lies there: those lanes stay 0. */
-static vec multiply(float *exponentials, const float *factors, const struct attn_softmax_tile *tile) {
+static vec multiply(float *exponentials, const float *factors, size_t begin, size_t end, vec sum) {
     const vec zero = vec_splat(0);
-    vec sum = zero;
-    for (size_t j = tile->begin, end = tile->end; j < end; j += 4) {
+    for (size_t j = begin; j < end; j += 4) {
         vec e = vec_load(exponentials + j);
         e = vec_select(vec_equal(e, zero), e, vec_mul(e, vec_load(factors + j)));
         sum = vec_add(sum, e);
         vec_store(exponentials + j, e);
     }
     return sum;
+}
+
+/* Of the first or last vector of a row's columns, if it lies partly outside: all that is out is -infinity by now. */
+INLINE vec raise_edge(float *scores, size_t begin, size_t end, const struct powers *powers,
+                      const struct attn_softmax_row *row, enum masking masking, vec sum) {
+    vec raised = raise(scores, begin, end, powers, 0, row, NO_MASK, sum);
+    return masking == WEIGHTS ? multiply(scores, row->weight, begin, end, sum) : raised;
+}
+
+INLINE vec exponentials_masked(float *scores, const struct powers *powers, int are_normal,
+                               const struct attn_softmax_tile *tile, const struct attn_softmax_row *row,
+                               enum masking masking) {
+    const struct span span = span_of(row, tile);
+    zero(scores, tile->begin, span.first);
+    vec sum = raise_edge(scores, span.first, span.begin, powers, row, masking, vec_splat(0));
+    if (are_normal) {
+        sum = raise(scores, span.begin, span.end, powers, 1, row, masking, sum);
+    } else {
+        sum = raise(scores, span.begin, span.end, powers, 0, row, masking, sum);
+    }
+    sum = raise_edge(scores, span.end, span.last, powers, row, masking, sum);
+    zero(scores, span.last, tile->end);
+    return sum;
+}
+
+/* Exponentials of a row, times its weights, and zeros around them; returns the sums of the four lanes. */
+INLINE vec exponentials(float *scores, const struct powers *powers, int are_normal,
+                        const struct attn_softmax_tile *tile, const struct attn_softmax_row *row) {
+    switch (masking_of(row, tile)) {
+    case LANES: return exponentials_masked(scores, powers, are_normal, tile, row, LANES);
+    case WEIGHTS: return exponentials_masked(scores, powers, are_normal, tile, row, WEIGHTS);
+    default: break;
+    }
+    vec sum = exponentials_masked(scores, powers, are_normal, tile, row, NO_MASK);
+    return row->weight ? multiply(scores, row->weight, tile->begin, tile->end, vec_splat(0)) : sum;
 }
 
 /* Up to four rows, with the constants of e^x, or with those of 2^x where `two` is not NULL. */
@@ -296,8 +350,7 @@ INLINE void advance_four(struct attn_softmax *state, float *scores, const struct
             .shift = shift[r],
         };
         sums[r] = exponentials(row_scores, &powers, are_normal, tile, row);
-        if (row->weight) sums[r] = multiply(row_scores, row->weight, tile);
-        dropped_sums[r] = row->dropout ? multiply(row_scores, row->dropout, tile) : sums[r];
+        dropped_sums[r] = row->dropout ? multiply(row_scores, row->dropout, tile->begin, tile->end, zeros) : sums[r];
     }
     vec_store(state->max, new_max);
     vec_store(state->sum, vec_add(vec_mul(vec_load(state->sum), shrink), vec_sum_each(sums)));
@@ -320,7 +373,7 @@ void attn_softmax_advance(struct attn_softmax *states, float *scores, const stru
     }
 }
 
-struct attn_softmax_rules attn_softmax_rules(const struct attn_problem *problem, int is_biased,
+struct attn_softmax_rules attn_softmax_rules(const struct attn_problem *problem, int is_biased, int visit_all,
                                              enum attn_score_stage stage) {
     struct attn_softmax_rules rules = {
         .factor = problem->scaling,
@@ -328,6 +381,7 @@ struct attn_softmax_rules attn_softmax_rules(const struct attn_problem *problem,
         .softcap = problem->softcap,
         .max_over = problem->row_max_over,
         .stage = stage,
+        .visit_all = visit_all,
     };
     /* the scaling, with log2 e in it, must neither overflow nor lose bits */
     int takes_factor = problem->scaling > 1e-30f && problem->scaling < 1e30f;

@@ -18,10 +18,11 @@ struct attn_softmax_rules {
     float factor, scaling, softcap; /* softcap 0 = off */
     enum attn_row_max max_over;     /* keys of weight 0 count for the maximum (ALLOWED) or not (KEPT) */
     enum attn_score_stage stage;
+    int visit_all; /* keys of weight 0 are looked at all the same: their scores, or the maximum over them, are wanted */
 };
 
 /* is_biased: something is added to the scores. */
-struct attn_softmax_rules attn_softmax_rules(const struct attn_problem *problem, int is_biased,
+struct attn_softmax_rules attn_softmax_rules(const struct attn_problem *problem, int is_biased, int visit_all,
                                              enum attn_score_stage stage);
 
 /* State of four rows over the tiles seen so far. */
@@ -36,7 +37,7 @@ struct attn_softmax {
 struct attn_softmax_row {
     size_t begin, end;    /* columns that may take part; none: begin = end */
     const float *bias;    /* added to the scores; -infinity takes the key out; NULL: none */
-    const uint8_t *keep;  /* 0 takes the key out; NULL: none */
+    const uint32_t *keep; /* all bits set, or 0, which takes the key out; NULL: none */
     const float *weight;  /* multiplies the exponentials; 0 takes the key out; NULL: ones */
     const float *dropout; /* multiplies what multiplies the values; NULL: ones */
     float *scores;        /* receives the scores of the wanted stage; NULL: none */

@@ -123,9 +123,13 @@ int attn_source_fetch(const struct attn_tensor *tensor, size_t batch, size_t hea
 
 int attn_source_list(const void **addresses, const struct attn_tensor *tensor, size_t batch, size_t head,
                      const uint32_t *rows, size_t count, size_t columns) {
+    int is_readable = 1;
+    if (!columns) { /* such a tensor's strides may lead anywhere, and its data be NULL */
+        for (size_t n = 0; n < count; n++) addresses[n] = tensor;
+        return 1;
+    }
     const uint8_t *base = attn_source_address(tensor, batch, head, 0);
     const size_t stride = tensor->row_stride * attn_dtype_bytes(tensor->dtype);
-    int is_readable = 1;
     for (size_t n = 0; n < count; n++) addresses[n] = base + rows[n] * stride;
     if (tensor->dtype != ATTN_FLOAT16) return 1;
     for (size_t n = 0; n < count; n++) is_readable &= attn_source_fetch(tensor, batch, head, rows[n], 1, columns);

@@ -173,23 +173,21 @@ static void keep_csr(struct attn_sparse_tile *kept, const struct attn_mask_node 
 
 /* The columns of weights that are not 0. */
 static void keep_weighted(struct attn_sparse_tile *kept, const float *weights) {
-    const vec zero = vec_splat(0);
-    for (size_t j = 0; j < ATTN_TILE_KEYS; j += 4) {
-        uint64_t zeros = vec_bits(vec_equal(vec_load(weights + j), zero));
-        kept->bits[j / 64] |= (zeros ^ 15) << j % 64;
+    for (size_t j = 0; j < ATTN_TILE_KEYS; j += 16) {
+        kept->bits[j / 64] |= (uint64_t)(vec_zeros(weights + j) ^ 0xffff) << j % 64;
     }
     kept->weights = weights;
 }
 
 static void keep_dense(struct attn_sparse_tile *kept, const struct attn_mask_node *leaf,
                        const struct attn_sparse_row *row, size_t key, float *weights) {
-    const size_t k_len = row->problem->k_len, count = k_len - key < ATTN_TILE_KEYS ? k_len - key : ATTN_TILE_KEYS;
+    const size_t k_len = row->problem->k_len, count = k_len - key;
     const float *source = leaf->weights + leaf_row(leaf, row) * k_len + key;
-    size_t j = 0;
-    for (; j + 4 <= count; j += 4) vec_store(weights + j, vec_load(source + j));
-    for (; j < count; j++) weights[j] = source[j];
-    for (; j < ATTN_TILE_KEYS; j++) weights[j] = 0;
-    keep_weighted(kept, weights);
+    if (count < ATTN_TILE_KEYS) {
+        for (size_t j = 0; j < ATTN_TILE_KEYS; j++) weights[j] = j < count ? source[j] : 0;
+        source = weights;
+    }
+    keep_weighted(kept, source);
 }
 
 static void keep_leaf(struct attn_sparse_tile *kept, const struct attn_mask_node *leaf,
@@ -244,24 +242,25 @@ static void combine(struct attn_sparse_tile *kept, enum attn_mask_kind kind, con
     }
 }
 
-struct attn_sparse_tile attn_sparse_tile(const struct attn_sparse_row *row, size_t tile,
-                                         struct attn_sparse_buffer *buffer) {
+struct attn_sparse_tile attn_sparse_tile(const struct attn_sparse_row *row, size_t tile, float *weights) {
     const struct attn_mask *mask = &row->problem->sparse_mask;
-    const size_t key = tile * ATTN_TILE_KEYS;
+    const size_t key = tile * ATTN_TILE_KEYS, last = mask->count - 1;
+    float rooms[ATTN_MASK_NODES][ATTN_TILE_KEYS];
     struct attn_sparse_tile kept[ATTN_MASK_NODES];
-    for (size_t n = 0; n < mask->count; n++) {
+    for (size_t n = 0; n <= last; n++) {
         const struct attn_mask_node *node = &mask->nodes[n];
+        float *room = n == last ? weights : rooms[n];
         kept[n] = (struct attn_sparse_tile){.bits = {0, 0}};
         if (node->kind < ATTN_MASK_AND) {
-            keep_leaf(&kept[n], node, row, tile, buffer->weights[n]);
+            keep_leaf(&kept[n], node, row, tile, room);
         } else if (node->kind == ATTN_MASK_NOT) {
             for (size_t w = 0; w < WORDS; w++) kept[n].bits[w] = ~kept[node->left].bits[w];
             attn_sparse_restrict(&kept[n], 0, row->problem->k_len - key);
         } else {
-            combine(&kept[n], node->kind, &kept[node->left], &kept[node->right], buffer->weights[n]);
+            combine(&kept[n], node->kind, &kept[node->left], &kept[node->right], room);
         }
     }
-    return kept[mask->count - 1];
+    return kept[last];
 }
 
 void attn_sparse_listed(size_t *first, size_t *last, const struct attn_sparse_row *row, size_t begin, size_t end) {

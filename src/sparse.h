@@ -20,17 +20,11 @@ struct attn_sparse_tile {
     const float *weights;               /* [ATTN_TILE_KEYS], 0 where nothing is kept; NULL: 1 where something is */
 };
 
-/* Room for weights on the way. */
-struct attn_sparse_buffer {
-    float weights[ATTN_MASK_NODES][ATTN_TILE_KEYS];
-};
-
 /* The first tile from `tile` on of which the row may keep something; tile_count if there is none. */
 size_t attn_sparse_next(const struct attn_sparse_row *row, size_t tile, size_t tile_count);
 
-/* What the row keeps of a tile; the weights lie in the buffer. */
-struct attn_sparse_tile attn_sparse_tile(const struct attn_sparse_row *row, size_t tile,
-                                         struct attn_sparse_buffer *buffer);
+/* What the row keeps of a tile; its weights lie in `weights` [ATTN_TILE_KEYS], or where the mask has them. */
+struct attn_sparse_tile attn_sparse_tile(const struct attn_sparse_row *row, size_t tile, float *weights);
 
 /* Whether what the mask keeps of a tile may lie scattered in it: then it is worth counting. */
 int attn_sparse_is_scattered(const struct attn_mask *mask);

@@ -11,9 +11,6 @@
 #include "source.h"
 
 #define STRIP ATTN_STRIP_ROWS
-/* Terms summed in one go: blocks lose less than one long sum, most of all of large logits. */
-#define SCORE_BLOCK 32
-#define VALUE_BLOCK 64
 /* Rows of a job for which values in one piece are not worth packing. */
 #define FEW_ROWS 160
 
@@ -28,13 +25,13 @@ struct strip {
     struct attn_mask_buffer masks[STRIP];
 };
 
-static void pack_keys(const struct attn_context *c, const struct attn_tile *tile) {
-    size_t dim = c->problem->dim;
-    for (size_t j = 0; j < tile->count; j += ATTN_PANEL) {
+void attn_pack_listed(const struct attn_context *c, const uint32_t *keys, size_t count) {
+    const size_t dim = c->problem->dim;
+    for (size_t j = 0; j < count; j += ATTN_PANEL) {
         const float *rows[ATTN_PANEL];
         for (size_t i = 0; i < ATTN_PANEL; i++) {
-            /* columns beyond the tile repeat its last key; the softmax ignores them */
-            size_t key = tile->key + attn_smaller(j + i, tile->count - 1);
+            /* columns beyond the last repeat it; the softmax ignores them */
+            size_t key = keys[attn_smaller(j + i, count - 1)];
             rows[i] =
                 attn_source_row(&c->problem->keys, c->job.batch, attn_key_head(c), key, dim, c->scratch + i * dim);
         }
@@ -48,7 +45,9 @@ static void place_keys(const struct attn_context *c, struct attn_tile *tile) {
     size_t batch = c->job.batch, dim = c->problem->dim;
     int is_readable = attn_source_fetch(keys, batch, attn_key_head(c), tile->key, tile->count, dim);
     if (!c->plan->in_place) {
-        pack_keys(c, tile);
+        uint32_t all[ATTN_TILE_KEYS];
+        for (size_t j = 0; j < tile->count; j++) all[j] = (uint32_t)(tile->key + j);
+        attn_pack_listed(c, all, tile->count);
         return;
     }
     tile->key_kernels = &attn_tile_kernels[is_readable ? keys->dtype : ATTN_FLOAT32];
@@ -96,26 +95,41 @@ static void copy_window(const struct attn_context *c, float *window, const struc
     }
 }
 
+/* Whether none of rows [first, first + count) goes through the tile. With one mask for all heads they are of one unit. */
+static int goes_elsewhere(const struct attn_context *c, size_t first, size_t count, size_t tile) {
+    if (!c->routes) return 0;
+    if (c->plan->mask_heads == 1) count = 1;
+    for (size_t r = first; r < first + count; r++) {
+        if (attn_row_routes(c, r)[tile] == ATTN_ROUTING_TILE) return 0;
+    }
+    return 1;
+}
+
+/* What row r, the strip's number n, gets of the tile. */
+static struct attn_softmax_row describe_row(const struct attn_context *c, const struct attn_tile *tile,
+                                            struct strip *strip, size_t n) {
+    const size_t r = strip->first + n;
+    if (c->ranged) return attn_mask_range(&c->mask_rows[r], tile->key, tile->count);
+    if (n > 0 && r % c->sharing) return strip->rows[n - 1];
+    if (c->routes && attn_row_routes(c, r)[tile->index] != ATTN_ROUTING_TILE) return (struct attn_softmax_row){0};
+    return attn_mask_tile(c->problem, &c->mask_rows[r], tile->key, tile->count, c->plan->visit_all, &strip->masks[n]);
+}
+
 static void describe(const struct attn_context *c, const struct attn_tile *tile, struct strip *strip) {
     if (c->ranged && c->all_begin <= tile->key && tile->key + tile->count <= c->all_end) {
         strip->begin = 0, strip->end = tile->count, strip->full = 1;
         for (size_t r = 0; r < strip->count; r++) strip->rows[r] = (struct attn_softmax_row){.end = tile->count};
         return;
     }
+    if (goes_elsewhere(c, strip->first, strip->count, tile->index)) {
+        strip->begin = strip->end = 0;
+        return;
+    }
     strip->begin = tile->count, strip->end = 0;
     size_t all_begin = 0, all_end = tile->count;
-    for (size_t r = 0; r < strip->count; r++) {
-        const struct attn_mask_row *place = &c->mask_rows[strip->first + r];
-        struct attn_softmax_row *row = &strip->rows[r];
-        if (c->ranged) {
-            *row = attn_mask_range(place, tile->key, tile->count);
-        } else if (r > 0 && (strip->first + r) % c->sharing) {
-            *row = row[-1];
-        } else if (c->routes && attn_row_routes(c, strip->first + r)[tile->index] != ATTN_ROUTING_TILE) {
-            *row = (struct attn_softmax_row){0};
-        } else {
-            *row = attn_mask_tile(c->problem, place, tile->key, tile->count, c->plan->visit_all, &strip->masks[r]);
-        }
+    for (size_t n = 0; n < strip->count; n++) {
+        struct attn_softmax_row *row = &strip->rows[n];
+        *row = describe_row(c, tile, strip, n);
         all_begin = attn_larger(all_begin, row->begin);
         all_end = row->bias || row->keep || row->weight ? 0 : attn_smaller(all_end, row->end);
         if (row->begin == row->end) continue;
@@ -138,7 +152,8 @@ static void score(const struct attn_context *c, const struct attn_tile *tile, co
     } else {
         struct attn_panels keys = {c->keys + strip->begin * dim, ATTN_PANEL, dim * ATTN_PANEL};
         attn_tile_kernels[ATTN_FLOAT32].multiply(scores, ATTN_TILE_KEYS, NULL, queries, stride, strip->count, keys,
-                                                 (count + ATTN_PANEL - 1) / ATTN_PANEL, dim, SCORE_BLOCK, SCORE_BLOCK);
+                                                 (count + ATTN_PANEL - 1) / ATTN_PANEL, dim, ATTN_SCORE_BLOCK,
+                                                 ATTN_SCORE_BLOCK);
     }
 }
 
@@ -174,7 +189,7 @@ static void accumulate_kept(const struct attn_context *c, const struct attn_tile
     uint8_t keep[ATTN_TILE_KEYS];
     for (size_t j = strip->begin; j < strip->end; j++) keep[j] = (uint8_t)attn_mask_keeps(&strip->rows[r], j);
     for (size_t j = strip->begin, next; j < strip->end; j = next, rescale = 1) {
-        next = attn_smaller(j + VALUE_BLOCK - j % VALUE_BLOCK, strip->end);
+        next = attn_smaller(j + ATTN_VALUE_BLOCK - j % ATTN_VALUE_BLOCK, strip->end);
         kernels->multiply_kept(accumulators, rescale, c->scores + r * ATTN_TILE_KEYS + j, keep + j,
                                kernels->below(tile->values, j), c->wide / ATTN_PANEL, next - j);
     }
@@ -192,7 +207,7 @@ static void accumulate(const struct attn_context *c, struct attn_tile *tile, con
     if (strip->full || tile->finite == ATTN_FINITE) {
         kernels->multiply(c->accumulators + strip->first * c->wide, c->wide, rescale, c->scores + begin, ATTN_TILE_KEYS,
                           strip->count, kernels->below(tile->values, begin), panels, strip->end - begin,
-                          VALUE_BLOCK - begin % VALUE_BLOCK, VALUE_BLOCK);
+                          ATTN_VALUE_BLOCK - begin % ATTN_VALUE_BLOCK, ATTN_VALUE_BLOCK);
         return;
     }
     for (size_t r = 0; r < strip->count; r++) accumulate_kept(c, tile, strip, r, rescale[r]);

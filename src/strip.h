@@ -20,6 +20,9 @@ struct attn_tile {
     enum { ATTN_UNKNOWN, ATTN_FINITE, ATTN_NOT_FINITE } finite; /* whether all values are */
 };
 
+/* Keys laid out in panels in c->keys: those listed, up to a tile of them. */
+void attn_pack_listed(const struct attn_context *c, const uint32_t *keys, size_t count);
+
 /* Rows [first, first + ATTN_STRIP_ROWS) of the job, or as many as there are; returns what they cost, in row-tiles. */
 size_t attn_strip_run(const struct attn_context *c, struct attn_tile *tile, size_t first);
 

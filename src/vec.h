@@ -16,6 +16,8 @@
  *     vec_less(a, b) vec_equal(a, b)                lane masks, all bits set where true
  *     vec_select(mask, a, b)                        mask ? a : b
  *     vec_and(a, mask)                              a where the mask is set, 0 elsewhere
+ *     vec_or(mask, mask) vec_not(mask)              of lane masks
+ *     vec_zeros(p)                                  bit i is set where p[i] is 0, of sixteen
  *     vec_abs vec_copysign(magnitude, sign)
  *     vec_exponent(y, one)                          2^n for y = n + 1.5 * 2^23, n in -126 .. 127; one = 1.0
  *     vec_first(v)                                  lane 0
@@ -23,7 +25,7 @@
  *     vec_sum_each(v)                               vec_sum of each of v[0] .. v[3]
  *     vec_transpose(v)                              4 x 4, in place
  *     vec_all(mask)                                 whether a lane mask is set in all lanes
- *     vec_bits(mask)                                bit l is lane l's
+ *     vec_bits(mask) vec_from_bits(bits)            bit l is lane l's
  *
  * Four unsigned integers of 32 bits in the same type:
  *     vec_load_u32(p) vec_store_u32(p, v) vec_splat_u32(x)

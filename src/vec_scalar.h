@@ -46,7 +46,15 @@ static inline int vec_is_finite_float16(vec largest) {
     return 1;
 }
 static inline vec vec_load_bool(const uint8_t *p) { VEC_LANES(r.bits[i] = p[i] ? UINT32_MAX : 0); }
+static inline vec vec_not(vec mask) { VEC_LANES(r.bits[i] = ~mask.bits[i]); }
+static inline vec vec_or(vec a, vec b) { VEC_LANES(r.bits[i] = a.bits[i] | b.bits[i]); }
 static inline vec vec_and(vec a, vec b) { VEC_LANES(r.bits[i] = a.bits[i] & b.bits[i]); }
+static inline vec vec_from_bits(uint32_t bits) { VEC_LANES(r.bits[i] = bits >> i & 1 ? UINT32_MAX : 0); }
+static inline uint32_t vec_zeros(const float *p) {
+    uint32_t bits = 0;
+    for (int i = 0; i < 16; i++) bits |= (uint32_t)(p[i] == 0) << i;
+    return bits;
+}
 static inline uint32_t vec_bits(vec mask) {
     return (mask.bits[0] & 1) | (mask.bits[1] & 2) | (mask.bits[2] & 4) | (mask.bits[3] & 8);
 }

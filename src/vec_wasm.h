@@ -45,7 +45,19 @@ static inline vec vec_load_bool(const uint8_t *p) {
     vec bytes = wasm_u32x4_extend_low_u16x8(wasm_u16x8_extend_low_u8x16(wasm_v128_load32_zero(p)));
     return wasm_i32x4_ne(bytes, wasm_i32x4_const_splat(0));
 }
+static inline vec vec_not(vec mask) { return wasm_v128_not(mask); }
+static inline vec vec_or(vec a, vec b) { return wasm_v128_or(a, b); }
 static inline vec vec_and(vec a, vec b) { return wasm_v128_and(a, b); }
+static inline vec vec_from_bits(uint32_t bits) {
+    const vec places = wasm_u32x4_const(1, 2, 4, 8);
+    return wasm_i32x4_eq(wasm_v128_and(wasm_u32x4_splat(bits), places), places);
+}
+static inline uint32_t vec_zeros(const float *p) {
+    const vec zero = wasm_f32x4_const_splat(0);
+    vec a = wasm_i16x8_narrow_i32x4(wasm_f32x4_eq(vec_load(p), zero), wasm_f32x4_eq(vec_load(p + 4), zero));
+    vec b = wasm_i16x8_narrow_i32x4(wasm_f32x4_eq(vec_load(p + 8), zero), wasm_f32x4_eq(vec_load(p + 12), zero));
+    return wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(a, b));
+}
 static inline uint32_t vec_bits(vec mask) { return wasm_i32x4_bitmask(mask); }
 static inline int vec_all(vec mask) { return wasm_i32x4_all_true(mask); }
 static inline vec vec_add(vec a, vec b) { return wasm_f32x4_add(a, b); }

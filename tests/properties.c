@@ -156,11 +156,6 @@ static size_t fewest_rows(const struct attn_problem *p, const struct attn_result
     return fewer.q_len;
 }
 
-/* Routes are chosen for whole units of queries, unless they are given: ranges of rows that are such units. */
-static size_t to_unit(const struct attn_problem *p, size_t row) {
-    return p->sparse_mask.count && p->route == ATTN_ROUTE_AUTO ? row - row % ATTN_ROUTE_QUERIES : row;
-}
-
 /* A head computed by itself, its rows in two ranges, has the bits that it has among the others: nothing but the sizes
  * of its own row reaches it, and heads that share keys are as heads with copies of them. */
 static void test_alone(const struct subject *s, const struct attn_result *all, struct case_random *random) {
@@ -170,8 +165,7 @@ static void test_alone(const struct subject *s, const struct attn_result *all, s
     if (!subject_rows(p) || case_results(&s->c, &r, s->arena)) goto done;
     const size_t fewest = fewest_rows(p, &r), cut = case_random_below(random, (uint32_t)p->q_len + 1);
     const size_t begin = cut < p->q_len - fewest ? cut : p->q_len - fewest, end = cut > fewest ? cut : fewest;
-    const size_t begins[] = {0, to_unit(p, begin)};
-    const size_t ends[] = {end == to_unit(p, end) ? end : p->q_len, p->q_len};
+    const size_t begins[] = {0, begin}, ends[] = {end, p->q_len};
     for (size_t head = 0; head < p->batch * p->heads; head++)
         for (size_t n = 0; n < 2; n++) {
             const struct case_arena before = *s->arena;
@@ -379,11 +373,25 @@ done:
 
 /* ---- all of it ---- */
 
+/* Heads and rows by themselves, on the same route: AUTO goes by how many queries and heads share what is read. */
+static void test_parts(const struct subject *s, const struct attn_result *all, struct case_random *random) {
+    const struct case_arena mark = *s->arena;
+    struct subject given = *s;
+    struct attn_result r = *all;
+    if (s->c.problem.sparse_mask.count && s->c.problem.route == ATTN_ROUTE_AUTO) {
+        given.c.problem.route = case_random_below(random, 2) ? ATTN_ROUTE_TILES : ATTN_ROUTE_ROWS;
+        if (case_results(&given.c, &r, given.arena)) return;
+        check(run(&given.c.problem, &r) == ATTN_OK, "%s: status", s->name);
+    }
+    test_alone(&given, &r, random);
+    test_repeated_heads(&given, &r);
+    *s->arena = mark;
+}
+
 /* Other questions asked of the problem: the same bits, or partials that merge into the same results. */
 static void test_relations(const struct subject *s, const struct attn_result *all, struct case_random *random) {
     test_requests(s, all, random);
-    test_alone(s, all, random);
-    test_repeated_heads(s, all);
+    test_parts(s, all, random);
     test_partials(s, random);
 }
 

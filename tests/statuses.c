@@ -279,11 +279,14 @@ static void test_bad_partials(struct fixture *f) {
 /* Any size may be 0: what then has no elements need not exist, whatever its strides say, and rows without keys are 0. */
 static void test_empty(void) {
     const float ones[8] = {1, 1, 1, 1, 1, 1, 1, 1};
-    for (int which = 0; which < 6; which++) {
+    const struct attn_mask_node full = {.kind = ATTN_MASK_FULL};
+    for (int turn = 0; turn < 12; turn++) {
+        const int which = turn % 6; /* then once more, key by key */
         struct attn_problem p;
         struct attn_result r;
         struct attn_plan plan;
-        float output[8], log_sum_exp[4], weights[8];
+        float output[8], log_sum_exp[4], weights[8], entries[8];
+        uint32_t ptr[4 + 1];
         attn_problem_init(&p, which != 0, which == 1 ? 0 : 2, 1, 1, which == 2 ? 0 : 2, which == 3 ? 0 : 2,
                           which == 4 ? 0 : 2, which == 5 ? 0 : 2);
         struct attn_tensor *const tensors[] = {&p.queries, &p.keys, &p.values};
@@ -293,7 +296,10 @@ static void test_empty(void) {
         }
         attn_result_init(&r, &p);
         if (!r.output_capacity) r.output_row_stride = SIZE_MAX / 4;
-        for (size_t n = 0; n < 8; n++) output[n] = weights[n] = log_sum_exp[n / 2] = 7;
+        for (size_t n = 0; n < 8; n++) output[n] = weights[n] = entries[n] = log_sum_exp[n / 2] = 7;
+        if (turn >= 6) p.sparse_mask = (struct attn_mask){&full, 1}, p.route = ATTN_ROUTE_ROWS;
+        CHECK(attn_list_entries(&p, &r, ptr, NULL) == ATTN_OK);
+        r.entry_weights = entries, r.entry_ptr = ptr;
         r.output = output, r.log_sum_exp = log_sum_exp, r.weights = weights;
         CHECK(p.scaling == (which == 4 ? 1 : (float)(1 / sqrt(2))));
         if (!check(attn_plan_init(&plan, &p, &r) == ATTN_OK, "size %d of 0: refused", which)) continue;
@@ -303,7 +309,7 @@ static void test_empty(void) {
         const float value = which < 3 || which == 5 ? 7 : which == 3 ? 0 : 1, weight = which < 4 ? 7 : 0.5f;
         const float lse = which < 3 ? 7 : which == 3 ? -INFINITY : (float)(log(2) + (which == 4 ? 0 : sqrt(2)));
         for (size_t n = 0; n < 8; n++)
-            check(output[n] == value && weights[n] == weight &&
+            check(output[n] == value && weights[n] == weight && entries[n] == weight &&
                       (log_sum_exp[n / 2] == lse || fabsf(log_sum_exp[n / 2] - lse) < 1e-6f),
                   "size %d of 0: output %g, weight %g, log_sum_exp %g", which, (double)output[n], (double)weights[n],
                   (double)log_sum_exp[n / 2]);
