@@ -2,9 +2,10 @@
 
 /** The methods of an attention instance: each reads its arguments, then has the call carried out. */
 
-import { attend, attendInSlices, finish, merge } from './call.js';
+import { attend, attendInSlices, explain, finish, merge } from './call.js';
 import {
   readControl,
+  readExplainCall,
   readFinishCall,
   readMergeCall,
   readOutputCall,
@@ -32,6 +33,11 @@ export class Attention {
   async getMaskedAttentionOutputAsync(options, control) {
     this.#engine.assertOpen();
     return attendInSlices(this.#engine, readOutputCall(options), readControl(control));
+  }
+
+  explain(options) {
+    this.#engine.assertOpen();
+    return explain(this.#engine, readExplainCall(options));
   }
 
   getAttentionPartials(options) {

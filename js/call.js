@@ -15,7 +15,16 @@ import { allocate } from './tensor.js';
 
 /** Runs attention; the slots of the call say what is wanted. */
 export function attend(engine, call) {
-  return perform(engine, call, computeAttention);
+  let entries;
+  const results = perform(engine, call, () => void (entries = computeAttention(engine, call)));
+  return withEntries(results, entries);
+}
+
+/** Counts what attention would do. */
+export function explain(engine, call) {
+  let explanation;
+  perform(engine, call, () => void (explanation = withRun(engine, call, (run) => run.explain())));
+  return explanation;
 }
 
 /**
@@ -35,7 +44,7 @@ export async function attendInSlices(engine, call, control) {
     run.open(call);
     await runInSlices(engine, run, call, control);
     assertWanted(engine, control.signal); // others may have gone on before this did
-    return collect(engine, call);
+    return withEntries(collect(engine, call), run.entries);
   } finally {
     run.close();
     for (const address of held) heap.free(address);
@@ -67,14 +76,26 @@ function perform(engine, call, compute) {
   }
 }
 
+/** Computes what goes into slots, and returns what does not. */
 function computeAttention(engine, call) {
+  return withRun(engine, call, (run) => {
+    run.whole();
+    return run.entries;
+  });
+}
+
+function withRun(engine, call, use) {
   const run = new Run(engine, engine.structs);
   try {
     run.open(call);
-    run.whole();
+    return use(run);
   } finally {
     run.close();
   }
+}
+
+function withEntries(results, entries) {
+  return entries === undefined ? results : { ...results, weights: entries };
 }
 
 /** Merges the parts, one after the other, into what the slots hold. */

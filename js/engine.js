@@ -16,6 +16,8 @@ const EXPORTS = [
   'attn_plan_init',
   'attn_run',
   'attn_run_slice',
+  'attn_list_entries',
+  'attn_explain',
   'attn_partials_merge',
   'attn_partials_finish',
   'attn_convert',

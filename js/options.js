@@ -18,7 +18,6 @@ import {
   sameDims,
   typeError,
 } from './checks.js';
-import { AttentionError } from './errors.js';
 import { PROBLEM_OPTIONS, readProblem, readSinks } from './problem.js';
 import { BYTES_PER_ELEMENT, DTYPES, FLOAT32_ONLY, FLOAT_DTYPES, readTensor, readTensorOf, Slot } from './tensor.js';
 
@@ -64,16 +63,16 @@ export function readOutputCall(options) {
   const call = readProblem(options);
   readFinish(call, options);
   const dtype = checkChoice(options.outputDtype, 'outputDtype', FLOAT_DTYPES);
-  if (checkChoice(options.weightsFormat, 'weightsFormat', WEIGHTS_FORMATS) === 'sparse') {
-    throw new AttentionError('unsupported', "weightsFormat: 'sparse' is not available in this version, only 'dense'");
-  }
+  const format = checkChoice(options.weightsFormat, 'weightsFormat', WEIGHTS_FORMATS);
   if (options.weightsWindow !== undefined) readMatrixWindow(call, options.weightsWindow);
   const out = options.out === undefined ? NONE : options.out;
   checkOptions(out, 'out', KNOWN_TO_OUT);
 
   addSlot(call, 'output', outputDims(call), dtype, out.output);
   if (isAskedFor(options.returnAttentionWeights, 'returnAttentionWeights', out.weights)) {
-    addSlot(call, 'weights', matrixDims(call), dtype, out.weights);
+    if (format === 'dense') addSlot(call, 'weights', matrixDims(call), dtype, out.weights);
+    else if (out.weights === undefined) call.entriesDtype = dtype;
+    else throw new TypeError("out.weights: not with weightsFormat: 'sparse', whose arrays are as long as they turn out");
   }
   const { returnScores } = options;
   if (returnScores !== undefined) {
@@ -87,6 +86,12 @@ export function readOutputCall(options) {
     addSlot(call, 'dropoutMask', [call.batch, call.heads, call.queryLength, call.keyLength], 'bool');
   }
   return call;
+}
+
+/** Arguments of explain: those of getMaskedAttentionOutput, of whose results only scores change how it computes. */
+export function readExplainCall(options) {
+  const call = readOutputCall(options);
+  return { ...call, entriesDtype: undefined, slots: call.slots.filter((slot) => slot.key === 'scores') };
 }
 
 /** The second argument of getMaskedAttentionOutputAsync. */

@@ -108,6 +108,7 @@ export function readProblem(options) {
     emptyRows: EmptyRows.ZERO,
     rowMaxOver: RowMax.KEPT,
     outputLayout: 'bshd',
+    entriesDtype: undefined,
     scoreStage: ScoreStage.RAW,
     rowBegin: 0,
     rowEnd: queries.rows,

@@ -5,7 +5,8 @@
  * copies of the sparse mask. Whoever makes one closes it, whatever happens.
  */
 
-import { Field, Plan, Progress } from './abi.js';
+import { Explanation, Field, Plan, Progress } from './abi.js';
+import { Entries } from './entries.js';
 import { checkStatus } from './errors.js';
 import { formOf } from './mask.js';
 import { writeMask, writeProblem, writeResult } from './structs.js';
@@ -14,6 +15,7 @@ export class Run {
   #engine;
   #structs;
   #copies;
+  #entries; // of weights wanted as compressed sparse rows
   #workspace = 0;
   #workspaceBytes = 0;
   #jobs = 0;
@@ -46,6 +48,7 @@ export class Run {
     this.#rows = heap.u32[(plan + Plan.blockRows) >>> 2];
     this.#workspaceBytes = heap.u32[(plan + Plan.workspaceBytes) >>> 2];
     this.#workspace = heap.alloc(this.#workspaceBytes);
+    if (call.entriesDtype !== undefined) this.#entries = new Entries(this.#engine, this.#structs, call);
   }
 
   /** Computes everything. */
@@ -62,6 +65,32 @@ export class Run {
     checkStatus(run(plan, problem, result, this.#workspace, this.#workspaceBytes, progress, rowTiles), Field.JOBS);
   }
 
+  /** What is going to be computed, counted: see attn_explain. */
+  explain() {
+    const { problem, result, plan, explanation } = this.#structs;
+    const { core, heap } = this.#engine;
+    const status = core.attn_explain(plan, problem, result, this.#workspace, this.#workspaceBytes, explanation);
+    checkStatus(status, Field.JOBS);
+    const read = (field) => heap.f64[(explanation + Explanation[field]) >>> 3];
+    return {
+      keptEntries: read('kept'),
+      tilesSkipped: read('skipped'),
+      tilesFull: read('full'),
+      tilesPartial: read('partial'),
+      rowsByGather: read('gatheredRows'),
+      entriesByGather: read('gathered'),
+      flops: read('flops'),
+      bytes: read('bytes'),
+      workspaceBytes: this.#workspaceBytes,
+      jobs: this.#jobs,
+    };
+  }
+
+  /** Weights as compressed sparse rows, where they are wanted so. */
+  get entries() {
+    return this.#entries?.collect();
+  }
+
   get isDone() {
     return this.#read(Progress.job) === this.#jobs;
   }
@@ -76,6 +105,7 @@ export class Run {
   close() {
     const { heap, masks } = this.#engine;
     heap.free(this.#workspace);
+    this.#entries?.close();
     if (this.#copies !== undefined) masks.settle(this.#copies);
   }
 

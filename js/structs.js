@@ -2,7 +2,7 @@
 
 /** The core's structs in wasm memory: where those of one call stand, and how a call is written into them. */
 
-import { DType, MASK_NODES, MaskKind, MaskNode, Partials, Plan, Problem, Progress, Result, UNBOUNDED } from './abi.js';
+import { DType, Explanation, MASK_NODES, MaskKind, MaskNode, Partials, Plan, Problem, Progress, Result, UNBOUNDED } from './abi.js';
 import { nodesOf } from './mask-forms.js';
 import { align } from './memory.js';
 
@@ -13,7 +13,7 @@ export const DTYPE_CODES = {
   bool: DType.BOOL,
 };
 
-const SEQUENCE = [Problem, Result, Plan, Progress, Partials, Partials];
+const SEQUENCE = [Problem, Result, Plan, Progress, Partials, Partials, Explanation];
 const NODES_BYTES = MASK_NODES * MaskNode.bytes;
 
 /** Addresses of one set of structs, one after the other from `base`. */
@@ -27,7 +27,8 @@ export class Structs {
     this.progress = this.plan + align(Plan.bytes);
     this.partials = this.progress + align(Progress.bytes);
     this.otherPartials = this.partials + align(Partials.bytes);
-    this.maskNodes = this.otherPartials + align(Partials.bytes);
+    this.explanation = this.otherPartials + align(Partials.bytes);
+    this.maskNodes = this.explanation + align(Explanation.bytes);
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "entries.h"
+#include "explain.h"
 #include "plan.h"
 #include "run.h"
 #include "source.h"
@@ -135,6 +136,21 @@ enum attn_status attn_run_slice(const struct attn_plan *plan, const struct attn_
     if (row_tiles == 0) row_tiles = 1;
     while (progress->job < own.jobs && row_tiles) {
         attn_run_job(&own, problem, result, workspace, progress, &row_tiles);
+    }
+    return ATTN_OK;
+}
+
+enum attn_status attn_explain(const struct attn_plan *plan, const struct attn_problem *problem,
+                              const struct attn_result *result, void *workspace, size_t workspace_bytes,
+                              struct attn_explanation *explanation) {
+    struct attn_plan own;
+    if (!plan || !explanation) return ATTN_ERROR_NULL;
+    enum attn_status status = attn_check_run(&own, plan, problem, result, workspace, workspace_bytes, 0, plan->jobs);
+    if (status != ATTN_OK) return status;
+    *explanation = (struct attn_explanation){.kept = 0};
+    for (size_t job = 0; job < own.jobs; job++) {
+        struct attn_context c = attn_run_open(&own, problem, result, workspace, job);
+        attn_explain_job(&c, explanation);
     }
     return ATTN_OK;
 }

@@ -313,6 +313,23 @@ enum attn_status attn_run_slice(const struct attn_plan *plan, const struct attn_
 enum attn_status attn_list_entries(const struct attn_problem *problem, const struct attn_result *result, uint32_t *ptr,
                                    uint32_t *indices);
 
+/* What a problem's masks keep and what computing it takes, counted without computing it. Counts are whole numbers. */
+struct attn_explanation {
+    double kept;    /* (batch, head, query, key) that take part */
+    double skipped; /* tiles, of one head, ATTN_ROUTE_QUERIES queries and ATTN_TILE_KEYS keys, that keep nothing, */
+    double full;    /* everything, */
+    double partial; /* or a part */
+    double gathered_rows; /* (batch, head, query) with keys that are gathered one by one */
+    double gathered;      /* such keys */
+    double flops;         /* additions and multiplications of both products */
+    double bytes;         /* of queries, keys and values read and output written; keys and values once for each use */
+};
+
+/* Takes what attn_run takes: the workspace is written. */
+enum attn_status attn_explain(const struct attn_plan *plan, const struct attn_problem *problem,
+                              const struct attn_result *result, void *workspace, size_t workspace_bytes,
+                              struct attn_explanation *explanation);
+
 /* Attention over disjoint key ranges, as numerator [rows, value_dim], denominator [rows], row_max [rows]. */
 struct attn_partials {
     float *numerator, *denominator, *row_max;

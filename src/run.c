@@ -23,8 +23,8 @@ static int shares_masks(const struct attn_problem *problem, const struct attn_pl
     return plan->mask_heads == 1 && !plan->heads_apart && !problem->alibi_slopes && !(mask->data && mask->head_stride);
 }
 
-static struct attn_context open_job(const struct attn_plan *plan, const struct attn_problem *problem,
-                                    const struct attn_result *result, void *workspace, size_t job) {
+static struct attn_context context(const struct attn_plan *plan, const struct attn_problem *problem,
+                                   const struct attn_result *result, void *workspace, size_t job) {
     char *base = workspace;
     struct attn_context c = {.problem = problem, .result = result, .plan = plan};
     c.job = attn_plan_job(plan, problem, job);
@@ -120,9 +120,16 @@ static size_t finish_rows(const struct attn_context *c, size_t first) {
     return cost + c->sharing * attn_close_cost(c);
 }
 
+struct attn_context attn_run_open(const struct attn_plan *plan, const struct attn_problem *problem,
+                                  const struct attn_result *result, void *workspace, size_t job) {
+    struct attn_context c = context(plan, problem, result, workspace, job);
+    open_rows(&c, workspace);
+    return c;
+}
+
 void attn_run_job(const struct attn_plan *plan, const struct attn_problem *problem, const struct attn_result *result,
                   void *workspace, struct attn_progress *progress, size_t *row_tiles) {
-    struct attn_context c = open_job(plan, problem, result, workspace, progress->job);
+    struct attn_context c = context(plan, problem, result, workspace, progress->job);
     const size_t tiles = plan->tile_count;
     if (progress->tile == 0 && progress->row == 0) open_rows(&c, workspace);
     if (progress->tile < tiles) {
