@@ -289,7 +289,7 @@ void attn_gather_entries(const struct attn_context *c, size_t r, float *entries,
     struct list list;
     struct chunk chunk;
     for (size_t n = 0; n < count; n++) entries[n] = closed->empty ? closed->fill : 0;
-    for (int routing = ATTN_ROUTING_TILE; !closed->empty && routing <= ATTN_ROUTING_GATHER; routing++) {
+    for (int routing = ATTN_ROUTING_TILE; !closed->empty && routing < ATTN_ROUTING_NONE; routing++) {
         list_init(&list, c, r, (enum attn_routing)routing, 1);
         if (!attn_row_uses(c, r, (enum attn_routing)routing)) continue;
         while (next_chunk(&list, &chunk)) {

@@ -17,7 +17,7 @@
 /* What the rows of a unit keep of a tile. */
 struct tally {
     uint64_t bits[ATTN_TILE_KEYS / 64]; /* some row keeps the column */
-    uint32_t kept;
+    uint32_t kept, rows;                /* keys, and queries that keep some */
 };
 
 size_t attn_route_tally_bytes(void) { return sizeof(struct tally); }
@@ -30,9 +30,11 @@ static size_t width(const struct tally *tally) {
     return (last + 1 - begin) * ATTN_PANEL;
 }
 
-/* Of a tile's columns, for a unit of `rows` queries. */
+/* Of a tile's columns, for a unit of which `rows` queries keep some; strips are computed whole. In place, all of the tile
+ * is fetched. */
 static size_t tile_cost(const struct attn_context *c, size_t rows, size_t columns) {
-    return 2 * rows * columns + (c->plan->in_place ? 0 : PACK_COST);
+    const size_t strip = c->plan->heads_apart ? ATTN_STRIP_ROWS : ATTN_STRIP_ROWS / c->plan->group_heads;
+    return c->plan->in_place ? 2 * ATTN_TILE_KEYS : 2 * attn_larger(rows, strip) * columns + PACK_COST;
 }
 
 /* Of gathered keys, each for one query: the more heads share the reading of a key, the less. Where tiles are read in
@@ -43,10 +45,11 @@ static size_t gather_cost(const struct attn_context *c, size_t keys) {
     return keys * (c->sharing >= 4 ? 5 : c->sharing >= 2 ? 7 : 11);
 }
 
-static enum attn_routing choose(const struct tally *tally, const struct attn_context *c, size_t rows) {
-    if (c->problem->route == ATTN_ROUTE_TILES) return ATTN_ROUTING_TILE;
-    if (c->problem->route == ATTN_ROUTE_ROWS) return ATTN_ROUTING_GATHER;
-    int is_less = !tally->kept || gather_cost(c, tally->kept) < tile_cost(c, rows, width(tally));
+static enum attn_routing choose(const struct tally *tally, const struct attn_context *c) {
+    const enum attn_route route = c->problem->route;
+    if (route != ATTN_ROUTE_AUTO) return route == ATTN_ROUTE_TILES ? ATTN_ROUTING_TILE : ATTN_ROUTING_GATHER;
+    if (!tally->kept) return ATTN_ROUTING_GATHER;
+    int is_less = gather_cost(c, tally->kept) < tile_cost(c, tally->rows, width(tally));
     return is_less ? ATTN_ROUTING_GATHER : ATTN_ROUTING_TILE;
 }
 
@@ -54,17 +57,18 @@ static struct attn_sparse_row sparse_row(const struct attn_context *c, const str
     return (struct attn_sparse_row){c->problem, row->batch, row->head, row->query};
 }
 
-/* Adds what one row keeps, and as much for those that it stands for, to the tallies of its tiles. */
-static void count_row(struct tally *tallies, const struct attn_context *c, const struct attn_mask_row *place) {
+/* Adds what one row keeps to the tallies of its tiles, `times`: for that many queries. */
+static void count_row(struct tally *tallies, const struct attn_context *c, const struct attn_mask_row *place,
+                      uint32_t times) {
     const struct attn_sparse_row row = sparse_row(c, place);
     float weights[ATTN_TILE_KEYS];
-    for (size_t tile = place->key_begin / ATTN_TILE_KEYS; tile * ATTN_TILE_KEYS < place->key_end; tile++) {
-        tile = attn_sparse_next(&row, tile, c->plan->tile_count);
-        if (tile * ATTN_TILE_KEYS >= place->key_end) return;
+    for (size_t tile = 0; (tile = attn_sparse_next(&row, tile, c->plan->tile_count)) < c->plan->tile_count; tile++) {
         struct attn_sparse_tile kept = attn_sparse_tile(&row, tile, weights);
-        attn_mask_restrict(&kept, place, tile * ATTN_TILE_KEYS);
-        for (size_t n = 0; n < ATTN_TILE_KEYS / 64; n++) tallies[tile].bits[n] |= kept.bits[n];
-        tallies[tile].kept += SAMPLE * (uint32_t)attn_sparse_count(&kept);
+        struct tally *tally = &tallies[tile];
+        uint32_t count = (uint32_t)attn_sparse_count(&kept);
+        if (!count) continue;
+        for (size_t n = 0; n < ATTN_TILE_KEYS / 64; n++) tally->bits[n] |= kept.bits[n];
+        tally->kept += times * count, tally->rows += times;
     }
 }
 
@@ -76,9 +80,11 @@ static void count_listed(struct tally *tallies, const struct attn_context *c, co
     size_t n, end;
     attn_sparse_listed(&n, &end, &row, place->key_begin, place->key_end);
     for (; !of_columns && n < end; n++) tallies[indices[n] / ATTN_TILE_KEYS].kept++;
-    for (; n < end; n++) {
+    for (size_t tile = SIZE_MAX; n < end; n++) {
+        struct tally *tally = &tallies[indices[n] / ATTN_TILE_KEYS];
         size_t column = indices[n] % ATTN_TILE_KEYS;
-        tallies[indices[n] / ATTN_TILE_KEYS].bits[column / 64] |= (uint64_t)1 << column % 64;
+        tally->bits[column / 64] |= (uint64_t)1 << column % 64;
+        if (indices[n] / ATTN_TILE_KEYS != tile) tile = indices[n] / ATTN_TILE_KEYS, tally->rows++;
     }
 }
 
@@ -102,9 +108,8 @@ static const struct attn_mask_row *row_of(const struct attn_context *c, const st
 }
 
 /* Whether so few keys that no tile can be worth it. */
-static int are_few(const struct attn_context *c, const struct unit *unit, size_t keys) {
-    return c->problem->route == ATTN_ROUTE_AUTO &&
-           gather_cost(c, keys) < tile_cost(c, unit->end - unit->begin, ATTN_PANEL);
+static int are_few(const struct attn_context *c, size_t keys) {
+    return c->problem->route == ATTN_ROUTE_AUTO && gather_cost(c, keys) < tile_cost(c, 1, ATTN_PANEL);
 }
 
 /* Keys that a unit lists. */
@@ -125,34 +130,62 @@ static size_t most_kept(const struct tally *tallies, size_t tiles) {
     return most;
 }
 
-/* Counts what a unit keeps of each tile; returns whether it is for certain too few for any of them. */
+/* Counts what a unit keeps of each tile, query by query, each with those after it that are the same; where these are few,
+ * some stand for all. Returns whether it counted all. */
 static int count_unit(struct tally *tallies, const struct attn_context *c, const struct unit *unit) {
-    const size_t tiles = c->plan->tile_count;
-    const int is_list = attn_sparse_list(&c->problem->sparse_mask) != NULL;
-    if (is_list && are_few(c, unit, listed(c, unit))) return 1;
-    for (size_t t = 0; t < tiles; t++) tallies[t] = (struct tally){.kept = 0};
-    for (size_t query = unit->begin; !is_list && query < unit->end; query += SAMPLE) {
-        count_row(tallies, c, row_of(c, unit, query));
+    const struct attn_mask *mask = &c->problem->sparse_mask;
+    const size_t query_begin = c->job.query_begin;
+    int counts_all = 1;
+    for (size_t query = unit->begin, next; query < unit->end; query = next) {
+        next = query + 1;
+        while (next < unit->end && attn_sparse_repeats(mask, query_begin + next)) next++;
+        size_t times = next - query;
+        if (times < SAMPLE) {
+            counts_all &= times == attn_smaller(SAMPLE, unit->end - query);
+            times = SAMPLE, next = query + SAMPLE;
+        }
+        count_row(tallies, c, row_of(c, unit, query), (uint32_t)times);
     }
-    if (!is_list) return 0;
+    return counts_all;
+}
+
+/* The same of lists of keys; returns whether it is for certain too few for any of the tiles. */
+static int lists_few(struct tally *tallies, const struct attn_context *c, const struct unit *unit) {
     for (size_t query = unit->begin; query < unit->end; query++) count_listed(tallies, c, row_of(c, unit, query), 0);
-    if (are_few(c, unit, most_kept(tallies, tiles))) return 1;
+    if (are_few(c, most_kept(tallies, c->plan->tile_count))) return 1;
     for (size_t query = unit->begin; query < unit->end; query++) count_listed(tallies, c, row_of(c, unit, query), 1);
     return 0;
 }
 
+/* Routes by what is counted. */
+static void route_counted(uint8_t *routes, struct tally *tallies, const struct attn_context *c,
+                          const struct unit *unit) {
+    const size_t tiles = c->plan->tile_count;
+    const int is_list = attn_sparse_list(&c->problem->sparse_mask) != NULL;
+    int few = is_list && are_few(c, listed(c, unit)), counts_all = is_list;
+    for (size_t t = 0; !few && t < tiles; t++) tallies[t] = (struct tally){.kept = 0};
+    if (is_list) {
+        few = few || lists_few(tallies, c, unit);
+    } else {
+        counts_all = count_unit(tallies, c, unit);
+    }
+    for (size_t t = 0; t < tiles; t++) {
+        int is_none = !few && counts_all && !tallies[t].kept;
+        routes[t] = (uint8_t)(few ? ATTN_ROUTING_GATHER : is_none ? ATTN_ROUTING_NONE : choose(&tallies[t], c));
+    }
+}
+
 static void route_unit(uint8_t *routes, struct tally *tallies, const struct attn_context *c, const struct unit *unit) {
     const size_t tiles = c->plan->tile_count;
-    const int counts = attn_sparse_is_scattered(&c->problem->sparse_mask) || c->problem->route == ATTN_ROUTE_ROWS;
-    const int few = counts && count_unit(tallies, c, unit);
-    for (size_t t = 0; t < tiles; t++) {
-        int is_tile = counts && !few && choose(&tallies[t], c, unit->end - unit->begin) == ATTN_ROUTING_TILE;
-        routes[t] = is_tile ? ATTN_ROUTING_TILE : ATTN_ROUTING_GATHER;
-    }
-    for (size_t query = unit->begin; !counts && query < unit->end; query++) mark_row(routes, c, row_of(c, unit, query));
     unsigned used = 0;
+    if (attn_sparse_is_scattered(&c->problem->sparse_mask) || c->problem->route == ATTN_ROUTE_ROWS) {
+        route_counted(routes, tallies, c, unit);
+    } else {
+        for (size_t t = 0; t < tiles; t++) routes[t] = ATTN_ROUTING_NONE;
+        for (size_t query = unit->begin; query < unit->end; query++) mark_row(routes, c, row_of(c, unit, query));
+    }
     for (size_t t = 0; t < tiles; t++) used |= 1u << routes[t];
-    routes[tiles] = (uint8_t)(counts ? used : 1u << ATTN_ROUTING_TILE); /* what was marked is all there is */
+    routes[tiles] = (uint8_t)used;
 }
 
 void attn_route_job(const struct attn_context *c, void *tallies) {

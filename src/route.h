@@ -8,8 +8,9 @@
 #include "job.h"
 
 enum attn_routing {
-    ATTN_ROUTING_TILE,  /* from the first kept column to the last, all rows of a strip together */
-    ATTN_ROUTING_GATHER /* the kept keys alone, row by row; of nothing that is no work */
+    ATTN_ROUTING_TILE,   /* from the first kept column to the last, all rows of a strip together */
+    ATTN_ROUTING_GATHER, /* the kept keys alone, row by row; where that is none, it is no work */
+    ATTN_ROUTING_NONE    /* for certain nothing is kept */
 };
 
 /* Bytes that routing one unit takes on the way, for each tile. */

@@ -7,6 +7,8 @@
 #include "vec.h"
 
 #define CACHE_LINE 64 /* bytes; where lines are longer, some are asked for twice */
+/* Rows that lie this far apart are not in the caches: worth asking for them all at once. */
+#define FAR_BYTES ((size_t)4 << 20)
 
 union float_bits {
     float value;
@@ -121,6 +123,14 @@ int attn_source_fetch(const struct attn_tensor *tensor, size_t batch, size_t hea
     return is_finite && vec_is_finite_float16(largest);
 }
 
+/* Loads a byte of each cache line of each row, the rows' first lines first: none of them waits for another, and the pages
+ * are known by the time that the other lines are asked for. */
+static void touch(const void *const *rows, size_t count, size_t bytes) {
+    for (size_t line = 0; line < bytes; line += CACHE_LINE) {
+        for (size_t n = 0; n < count; n++) (void)*((const volatile uint8_t *)rows[n] + line);
+    }
+}
+
 int attn_source_list(const void **addresses, const struct attn_tensor *tensor, size_t batch, size_t head,
                      const uint32_t *rows, size_t count, size_t columns) {
     int is_readable = 1;
@@ -131,6 +141,7 @@ int attn_source_list(const void **addresses, const struct attn_tensor *tensor, s
     const uint8_t *base = attn_source_address(tensor, batch, head, 0);
     const size_t stride = tensor->row_stride * attn_dtype_bytes(tensor->dtype);
     for (size_t n = 0; n < count; n++) addresses[n] = base + rows[n] * stride;
+    if (stride * rows[count - 1] > FAR_BYTES) touch(addresses, count, columns * attn_dtype_bytes(tensor->dtype));
     if (tensor->dtype != ATTN_FLOAT16) return 1;
     for (size_t n = 0; n < count; n++) is_readable &= attn_source_fetch(tensor, batch, head, rows[n], 1, columns);
     return is_readable;

@@ -271,6 +271,24 @@ void attn_sparse_listed(size_t *first, size_t *last, const struct attn_sparse_ro
     if (end < row->problem->k_len) *last = lower_bound(leaf->indices, *first, *last, end);
 }
 
+int attn_sparse_repeats(const struct attn_mask *mask, size_t query) {
+    for (size_t n = 0; n < mask->count; n++) {
+        const struct attn_mask_node *node = &mask->nodes[n];
+        switch (node->kind) {
+        case ATTN_MASK_BLOCKS:
+            if (query % node->block_rows == 0) return 0;
+            break;
+        case ATTN_MASK_BAND:
+        case ATTN_MASK_DOCUMENTS:
+        case ATTN_MASK_BITS:
+        case ATTN_MASK_DENSE:
+        case ATTN_MASK_CSR: return 0;
+        default: break;
+        }
+    }
+    return 1;
+}
+
 int attn_sparse_is_scattered(const struct attn_mask *mask) {
     for (size_t n = 0; n < mask->count; n++) {
         enum attn_mask_kind kind = mask->nodes[n].kind;

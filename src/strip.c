@@ -105,12 +105,22 @@ static int goes_elsewhere(const struct attn_context *c, size_t first, size_t cou
     return 1;
 }
 
+/* Whether row r sees of any tile what the row before it sees: the same query's, or the next one's in the same blocks. */
+static int repeats(const struct attn_context *c, size_t r) {
+    const struct attn_mask_row *row = &c->mask_rows[r], *before = row - 1;
+    if (r % c->sharing) return 1;
+    if (!c->routes || attn_mask_is_biased(c->problem) || row->query != before->query + 1) return 0;
+    if (c->sharing == 1 && row->head != before->head) return 0;
+    return row->key_begin == before->key_begin && row->key_end == before->key_end &&
+           attn_sparse_repeats(&c->problem->sparse_mask, row->query);
+}
+
 /* What row r, the strip's number n, gets of the tile. */
 static struct attn_softmax_row describe_row(const struct attn_context *c, const struct attn_tile *tile,
                                             struct strip *strip, size_t n) {
     const size_t r = strip->first + n;
     if (c->ranged) return attn_mask_range(&c->mask_rows[r], tile->key, tile->count);
-    if (n > 0 && r % c->sharing) return strip->rows[n - 1];
+    if (n > 0 && repeats(c, r)) return strip->rows[n - 1];
     if (c->routes && attn_row_routes(c, r)[tile->index] != ATTN_ROUTING_TILE) return (struct attn_softmax_row){0};
     return attn_mask_tile(c->problem, &c->mask_rows[r], tile->key, tile->count, c->plan->visit_all, &strip->masks[n]);
 }
