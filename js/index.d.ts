@@ -194,6 +194,7 @@ export interface OutputOptions<
   S extends ScoreStage | undefined = ScoreStage | undefined,
   L extends boolean = boolean,
   M extends boolean = boolean,
+  F extends WeightsFormat | undefined = WeightsFormat | undefined,
 > extends FinishOptions {
   /**
    * Element type of output and weights. Default `float32`. Narrowing rounds to nearest even and overflows to infinity.
@@ -202,9 +203,17 @@ export interface OutputOptions<
   outputDtype?: D;
   /** Return `weights` [b, h, sq, sk]: exactly what multiplied the values. Default false. */
   returnAttentionWeights?: W;
-  /** Default `dense`. @throws AttentionError `unsupported` for `sparse`, in this version */
-  weightsFormat?: 'dense' | 'sparse';
-  /** The part of weights and scores to return, as ranges [begin, end) of queries and keys. Default: all. */
+  /**
+   * How `weights` are returned: `dense` as a tensor, `sparse` as compressed sparse rows ({@link SparseWeights}) of the
+   * entries that the sparse mask has, or, without one, that the other masks allow. Default `dense`.
+   * @throws TypeError for `sparse` together with `out.weights`: how long its arrays are turns out later
+   * @throws RangeError for more than 2^32 - 1 entries
+   */
+  weightsFormat?: F;
+  /**
+   * The part of weights (of either format) and scores to return, as ranges [begin, end) of queries and keys. Default:
+   * all.
+   */
   weightsWindow?: { rows?: readonly [number, number]; columns?: readonly [number, number] };
   /**
    * Return `scores` [b, h, sq, sk]: after scaling (`raw`), after the soft cap (`softcapped`), or after ALiBi and every
@@ -228,6 +237,28 @@ export interface OutputOptions<
 
 export type ScoreStage = 'raw' | 'softcapped' | 'biased';
 
+export type WeightsFormat = 'dense' | 'sparse';
+
+/**
+ * Weights as compressed sparse rows in new arrays: row (batch * h + head) * rows + query has the entries
+ * ptr[row] .. ptr[row + 1] - 1 of `indices` and `values`.
+ *
+ * Its entries are those of the sparse mask, broadcast to every batch and query head: where causal order, window, key
+ * lengths, attention mask or dropout took one out, its value is 0. Without a sparse mask they are what causal order,
+ * window, key lengths and attention mask leave. Rows that keep no key have 0, or NaN, as `emptyRows` says, in all of
+ * their entries. It takes 8 bytes per entry, and 4 more of wasm memory while it is computed.
+ */
+export interface SparseWeights<D extends FloatDType = 'float32'> {
+  /** [b * h * rows + 1] */
+  ptr: Uint32Array;
+  /** Columns, ascending within a row, counted from the first of `weightsWindow`. */
+  indices: Uint32Array;
+  /** Exactly what multiplied the values. `float16` and `bfloat16` are bit patterns in a Uint16Array. */
+  values: D extends 'float32' ? Float32Array : Uint16Array;
+  /** [b, h, rows, columns] of the window. */
+  dims: [number, number, number, number];
+}
+
 /** Options of {@link Attention.getMaskedAttentionOutput}. */
 export type AttentionOptions<
   D extends FloatDType = FloatDType,
@@ -235,7 +266,8 @@ export type AttentionOptions<
   S extends ScoreStage | undefined = ScoreStage | undefined,
   L extends boolean = boolean,
   M extends boolean = boolean,
-> = AttentionInputs & OutputOptions<D, W, S, L, M>;
+  F extends WeightsFormat | undefined = WeightsFormat | undefined,
+> = AttentionInputs & OutputOptions<D, W, S, L, M, F>;
 
 type When<F, R> = [F] extends [false | undefined]
   ? unknown
@@ -245,6 +277,9 @@ type When<F, R> = [F] extends [false | undefined]
       ? Partial<R>
       : R;
 
+/** The weights of each format. */
+type WeightsOf<D extends FloatDType, F> = F extends 'sparse' ? SparseWeights<D> : TensorResult<D>;
+
 /** Results of {@link Attention.getMaskedAttentionOutput}: output, and what was asked for. */
 export type AttentionResult<
   D extends FloatDType = 'float32',
@@ -252,10 +287,11 @@ export type AttentionResult<
   S extends ScoreStage | undefined = ScoreStage | undefined,
   L extends boolean = boolean,
   M extends boolean = boolean,
+  F extends WeightsFormat | undefined = WeightsFormat | undefined,
 > = {
   /** [b, sq, h, dv], or as `outputLayout` says. */
   output: TensorResult<D>;
-} & When<W, { weights: TensorResult<D> }> &
+} & When<W, { weights: WeightsOf<D, F> }> &
   When<S, { scores: TensorResult }> &
   When<L, { logSumExp: TensorResult }> &
   When<M, { dropoutMask: TensorResult<'bool'> }>;
@@ -288,6 +324,39 @@ export interface PartialsLike {
   readonly rowMax: TensorLike | Tensor;
 }
 
+/**
+ * What {@link Attention.explain} counts. A tile is 12 neighbouring queries of one head (fewer at the end) against 128
+ * neighbouring keys (fewer at the end); each of these is skipped, full or partial, however it is computed.
+ */
+export interface Explanation {
+  /** Pairs (batch, head, query, key) that take part, after every mask; dropout is not looked at. */
+  keptEntries: number;
+  /** Tiles of which nothing is kept: they take no work, unless scores are asked for. */
+  tilesSkipped: number;
+  /** Tiles of which every pair is kept. */
+  tilesFull: number;
+  /** Tiles of which a part is kept. */
+  tilesPartial: number;
+  /** Rows (batch, head, query) of which some keys are gathered one by one, outside of tiles. */
+  rowsByGather: number;
+  /** Pairs of `keptEntries` that are computed so. */
+  entriesByGather: number;
+  /**
+   * Additions and multiplications of both products, as they are computed: of a tile the columns from the first that is
+   * kept to the last, in whole eights, for all of its queries; of gathered keys one row each.
+   */
+  flops: number;
+  /**
+   * Bytes of queries, keys and values that are read, and of output that is written, float32. Keys and values count once
+   * for each use: a tile once per job, a gathered key once for the heads that share its reading.
+   */
+  bytes: number;
+  /** Bytes of working memory that the call takes besides its inputs and results. */
+  workspaceBytes: number;
+  /** Parts that the call is divided into: (batch, group of heads that share keys and values, block of queries). */
+  jobs: number;
+}
+
 export interface EngineInfo {
   /** Of the package. */
   readonly version: string;
@@ -317,9 +386,10 @@ export interface Attention {
     S extends ScoreStage | undefined = undefined,
     L extends boolean = false,
     M extends boolean = false,
+    F extends WeightsFormat | undefined = undefined,
   >(
-    options: AttentionOptions<D, W, S, L, M>,
-  ): AttentionResult<D, W, S, L, M>;
+    options: AttentionOptions<D, W, S, L, M, F>,
+  ): AttentionResult<D, W, S, L, M, F>;
 
   /**
    * The same, computed in slices of about 8 ms between which the event loop turns: timers fire, pages are drawn, other
@@ -328,8 +398,8 @@ export interface Attention {
    *
    * Arrays are copied when it is called, and may be changed at once. Resident tensors are read where they stand: their
    * contents must stay until the promise settles, or the results mix old and new ones; disposing of one takes effect
-   * then. `out` is written at the very end, in one go. A call that fails or is aborted changes nothing, and what it held
-   * is free for others.
+   * then. `out` is written at the very end, in one go. A call that fails or is aborted changes nothing, and what it
+   * held is free for others.
    * @param control a signal to abort it, and a callback for its progress
    * @returns a promise that rejects with whatever the synchronous call throws, and with AttentionError `aborted`, whose
    * `cause` is the signal's reason; `disposed` also where the engine or a tensor in `out` was disposed meanwhile
@@ -340,16 +410,25 @@ export interface Attention {
     S extends ScoreStage | undefined = undefined,
     L extends boolean = false,
     M extends boolean = false,
+    F extends WeightsFormat | undefined = undefined,
   >(
-    options: AttentionOptions<D, W, S, L, M>,
+    options: AttentionOptions<D, W, S, L, M, F>,
     control?: AsyncControl,
-  ): Promise<AttentionResult<D, W, S, L, M>>;
+  ): Promise<AttentionResult<D, W, S, L, M, F>>;
+
+  /**
+   * What {@link getMaskedAttentionOutput} would do with these options, counted without doing it: how much the masks
+   * keep, in which tiles, and what that costs. Of the results that are asked for only `returnScores` matters: with it
+   * every tile is computed. Takes the time of reading the masks a few times.
+   * @throws what getMaskedAttentionOutput throws
+   */
+  explain(options: AttentionOptions): Explanation;
 
   /**
    * Numerator, denominator and row maximum of one range of keys, in one pass. Sinks and layout belong to
    * {@link finishPartials}. With dropout after normalisation it acts on the numerator only.
    * @param options the inputs, and `rowMaxOver`: the maximum over the keys that are `kept` (default), or over all that
-   * are `allowed` before the sparse mask
+   * are `allowed` before the sparse mask, which takes every tile
    */
   getAttentionPartials(options: AttentionInputs & { rowMaxOver?: 'kept' | 'allowed' }): Partials;
 
@@ -476,6 +555,7 @@ export interface FlexBlocks {
  *
  * Masks combine: "sinks, a window, causal" is `window.or(sinks).and(causal)`. A combination takes no memory of its own
  * and no time until it is asked for rows, whichever way its parts are stored, and outlives the masks it was made of.
+ * One of more than 32 leaves and operations is turned into one list, or bits, when a call first uses it.
  * Shapes broadcast: queries and keys are the same, batch is the same or 1, and of the heads one divides the other (head
  * h of H reads head floor(h * own / H)).
  *
@@ -511,8 +591,8 @@ export class Mask {
    * Pairs in one document, for sequences packed one after the other. Takes memory for batch * (queries + keys).
    * @param ids an integer for each key, [keys] or [batch, keys] flattened: equal ids are one document, negative ones
    * are padding, which sees and is seen by nothing. Queries are the last of the keys; otherwise `{ queries, keys }`,
-   * each with its ids. Or `{ offsets }`: where sequences begin and end, as `cu_seqlens`: [0, 100, 350]; keys beyond the last
-   * are padding
+   * each with its ids. Or `{ offsets }`: where sequences begin and end, as `cu_seqlens`: [0, 100, 350]; keys beyond the
+   * last are padding
    */
   static documents(
     shape: MaskShape,

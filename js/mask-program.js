@@ -1,33 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** The form of a mask as the core takes it: a program of few enough nodes. */
+/** The form of a mask as the core takes it: a program of few enough nodes, and lists only where they are short. */
 
 import { MASK_NODES } from './abi.js';
 import { countKept } from './mask-counts.js';
 import { isUnit, nodesOf } from './mask-forms.js';
-import { toIndices } from './mask-pairs.js';
+import { toDense, toIndices } from './mask-pairs.js';
 import { rowReader } from './mask-rows.js';
 import { allocate } from './tensor.js';
 
-const compacted = new WeakMap(); // form -> one leaf that keeps the same
+const BITS_DENSITY = 1 / 4; // from which on a list of keys is read faster, and kept smaller, as bits,
+const WEIGHTS_DENSITY = 1 / 3; // and one of weights as a weight for each pair
+const compacted = new WeakMap(); // form -> the one leaf that keeps the same
 
-/** A form of at most MASK_NODES nodes that keeps the same: itself, or, of long chains, one leaf, made once. */
+/** A form of at most MASK_NODES nodes that keeps the same: itself, or, of long chains and long lists, one leaf. */
 export function programOf(shape, form) {
-  if (nodesOf(form).length <= MASK_NODES) return form;
-  if (!compacted.has(form)) compacted.set(form, compact(shape, form));
+  if (nodesOf(form).length <= MASK_NODES && !isLong(shape, form)) return form;
+  if (!compacted.has(form)) compacted.set(form, Object.freeze(compact(shape, form)));
   return compacted.get(form);
 }
 
-/** A list of what is kept, or bits where those take less memory. */
+function isLong([batch, heads, queries, keys], { kind, weights, kept }) {
+  return kind === 'csr' && kept > (weights === null ? BITS_DENSITY : WEIGHTS_DENSITY) * batch * heads * queries * keys;
+}
+
 function compact(shape, form) {
   const [batch, heads, queries, keys] = shape;
   const kept = countKept(shape, form);
-  const wordsPerRow = 4 * Math.ceil(keys / 128);
-  if (isUnit(form) && batch * heads * queries * wordsPerRow < kept) {
-    return Object.freeze({ kind: 'bits', batch, heads, words: toWords(shape, form, wordsPerRow), wordsPerRow });
+  const density = kept / (batch * heads * queries * keys);
+  if (isUnit(form) && density > BITS_DENSITY) {
+    const wordsPerRow = 4 * Math.ceil(keys / 128);
+    return { kind: 'bits', batch, heads, words: toWords(shape, form, wordsPerRow), wordsPerRow };
   }
+  if (density > WEIGHTS_DENSITY) return { kind: 'dense', batch, heads, weights: toDense(shape, form) };
   const { ptr, indices, weights } = toIndices(shape, form);
-  return Object.freeze({ kind: 'csr', batch, heads, ptr, indices, weights: isUnit(form) ? null : weights, kept });
+  return { kind: 'csr', batch, heads, ptr, indices, weights: isUnit(form) ? null : weights, kept };
 }
 
 function toWords(shape, form, wordsPerRow) {

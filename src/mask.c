@@ -175,6 +175,10 @@ static int describe_sparse(struct attn_softmax_row *described, const struct attn
                            const struct attn_mask_row *row, size_t key, int visit_all,
                            struct attn_mask_buffer *buffer) {
     const struct attn_sparse_row place = {problem, row->batch, row->head, row->query};
+    if (problem->weighting == ATTN_WEIGHTING_MULTIPLY && !visit_all) {
+        described->weight = attn_sparse_weights(&place, key / ATTN_TILE_KEYS);
+        if (described->weight) return 1; /* those that are 0 take out what is not kept: no need to look for them here */
+    }
     struct attn_sparse_tile kept = attn_sparse_tile(&place, key / ATTN_TILE_KEYS, buffer->weight);
     if (visit_all || kept.weights || problem->weighting == ATTN_WEIGHTING_INVERSE) {
         described->weight = describe_weights(buffer->weight, &kept, problem->weighting);

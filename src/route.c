@@ -25,6 +25,7 @@ size_t attn_route_tally_bytes(void) { return sizeof(struct tally); }
 /* Columns from the first to the last, in whole panels. */
 static size_t width(const struct tally *tally) {
     const uint64_t low = tally->bits[0], high = tally->bits[1];
+    if (!(low | high)) return ATTN_TILE_KEYS; /* none of the queries that were looked at */
     size_t begin = (size_t)(low ? __builtin_ctzll(low) : 64 + __builtin_ctzll(high)) / ATTN_PANEL;
     size_t last = (size_t)(high ? 127 - __builtin_clzll(high) : 63 - __builtin_clzll(low)) / ATTN_PANEL;
     return (last + 1 - begin) * ATTN_PANEL;
@@ -84,7 +85,7 @@ static void count_listed(struct tally *tallies, const struct attn_context *c, co
         struct tally *tally = &tallies[indices[n] / ATTN_TILE_KEYS];
         size_t column = indices[n] % ATTN_TILE_KEYS;
         tally->bits[column / 64] |= (uint64_t)1 << column % 64;
-        if (indices[n] / ATTN_TILE_KEYS != tile) tile = indices[n] / ATTN_TILE_KEYS, tally->rows++;
+        if (indices[n] / ATTN_TILE_KEYS != tile) tile = indices[n] / ATTN_TILE_KEYS, tally->rows += SAMPLE;
     }
 }
 
@@ -153,7 +154,9 @@ static int count_unit(struct tally *tallies, const struct attn_context *c, const
 static int lists_few(struct tally *tallies, const struct attn_context *c, const struct unit *unit) {
     for (size_t query = unit->begin; query < unit->end; query++) count_listed(tallies, c, row_of(c, unit, query), 0);
     if (are_few(c, most_kept(tallies, c->plan->tile_count))) return 1;
-    for (size_t query = unit->begin; query < unit->end; query++) count_listed(tallies, c, row_of(c, unit, query), 1);
+    for (size_t query = unit->begin; query < unit->end; query += SAMPLE) {
+        count_listed(tallies, c, row_of(c, unit, query), 1);
+    }
     return 0;
 }
 

@@ -151,32 +151,33 @@ static void keep_blocks(struct attn_sparse_tile *kept, const struct attn_mask_no
     }
 }
 
-static void keep_csr(struct attn_sparse_tile *kept, const struct attn_mask_node *leaf,
-                     const struct attn_sparse_row *row, size_t key, float *weights) {
-    const size_t r = leaf_row(leaf, row), end = leaf->ptr[r + 1];
-    size_t n = lower_bound(leaf->indices, leaf->ptr[r], end, key);
-    if (leaf->weights) {
-        for (size_t j = 0; j < ATTN_TILE_KEYS; j += 4) vec_store(weights + j, vec_splat(0));
-        kept->weights = weights;
-    }
-    for (; n < end; n++) {
-        size_t j = leaf->indices[n] - key;
-        if (j >= ATTN_TILE_KEYS) return;
-        if (!leaf->weights) {
-            kept->bits[j / 64] |= (uint64_t)1 << j % 64;
-        } else if (leaf->weights[n] != 0) {
-            kept->bits[j / 64] |= (uint64_t)1 << j % 64;
-            weights[j] = leaf->weights[n];
-        }
-    }
-}
-
 /* The columns of weights that are not 0. */
 static void keep_weighted(struct attn_sparse_tile *kept, const float *weights) {
     for (size_t j = 0; j < ATTN_TILE_KEYS; j += 16) {
         kept->bits[j / 64] |= (uint64_t)(vec_zeros(weights + j) ^ 0xffff) << j % 64;
     }
     kept->weights = weights;
+}
+
+/* Adds columns key .. key + 63 of ascending indices from n on to one word of bits; returns where the next ones are. */
+static size_t collect(uint64_t *word, const uint32_t *indices, size_t n, size_t end, size_t key) {
+    uint64_t bits = *word;
+    for (; n < end && indices[n] < key + 64; n++) bits |= (uint64_t)1 << (indices[n] - key);
+    *word = bits;
+    return n;
+}
+
+static void keep_csr(struct attn_sparse_tile *kept, const struct attn_mask_node *leaf,
+                     const struct attn_sparse_row *row, size_t key, float *weights) {
+    const size_t r = leaf_row(leaf, row), end = leaf->ptr[r + 1];
+    size_t n = lower_bound(leaf->indices, leaf->ptr[r], end, key);
+    if (!leaf->weights) {
+        for (size_t w = 0; w < WORDS; w++) n = collect(&kept->bits[w], leaf->indices, n, end, key + 64 * w);
+        return;
+    }
+    for (size_t j = 0; j < ATTN_TILE_KEYS; j += 4) vec_store(weights + j, vec_splat(0));
+    for (; n < end && leaf->indices[n] < key + ATTN_TILE_KEYS; n++) weights[leaf->indices[n] - key] = leaf->weights[n];
+    keep_weighted(kept, weights);
 }
 
 static void keep_dense(struct attn_sparse_tile *kept, const struct attn_mask_node *leaf,
@@ -269,6 +270,13 @@ void attn_sparse_listed(size_t *first, size_t *last, const struct attn_sparse_ro
     *first = leaf->ptr[r], *last = leaf->ptr[r + 1];
     if (begin > 0) *first = lower_bound(leaf->indices, *first, *last, begin);
     if (end < row->problem->k_len) *last = lower_bound(leaf->indices, *first, *last, end);
+}
+
+const float *attn_sparse_weights(const struct attn_sparse_row *row, size_t tile) {
+    const struct attn_mask *mask = &row->problem->sparse_mask;
+    const size_t k_len = row->problem->k_len, key = tile * ATTN_TILE_KEYS;
+    if (mask->count != 1 || mask->nodes->kind != ATTN_MASK_DENSE || k_len - key < ATTN_TILE_KEYS) return NULL;
+    return mask->nodes->weights + leaf_row(mask->nodes, row) * k_len + key;
 }
 
 int attn_sparse_repeats(const struct attn_mask *mask, size_t query) {

@@ -26,6 +26,9 @@ size_t attn_sparse_next(const struct attn_sparse_row *row, size_t tile, size_t t
 /* What the row keeps of a tile; its weights lie in `weights` [ATTN_TILE_KEYS], or where the mask has them. */
 struct attn_sparse_tile attn_sparse_tile(const struct attn_sparse_row *row, size_t tile, float *weights);
 
+/* Weights of all of the tile's columns where they stand, if that is what the mask is made of; else NULL. */
+const float *attn_sparse_weights(const struct attn_sparse_row *row, size_t tile);
+
 /* Whether the rows of query and of the one before it are the same for certain, as within a row of blocks. */
 int attn_sparse_repeats(const struct attn_mask *mask, size_t query);
 

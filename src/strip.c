@@ -120,7 +120,6 @@ static struct attn_softmax_row describe_row(const struct attn_context *c, const 
                                             struct strip *strip, size_t n) {
     const size_t r = strip->first + n;
     if (c->ranged) return attn_mask_range(&c->mask_rows[r], tile->key, tile->count);
-    if (n > 0 && repeats(c, r)) return strip->rows[n - 1];
     if (c->routes && attn_row_routes(c, r)[tile->index] != ATTN_ROUTING_TILE) return (struct attn_softmax_row){0};
     return attn_mask_tile(c->problem, &c->mask_rows[r], tile->key, tile->count, c->plan->visit_all, &strip->masks[n]);
 }
@@ -139,6 +138,10 @@ static void describe(const struct attn_context *c, const struct attn_tile *tile,
     size_t all_begin = 0, all_end = tile->count;
     for (size_t n = 0; n < strip->count; n++) {
         struct attn_softmax_row *row = &strip->rows[n];
+        if (n > 0 && !c->ranged && repeats(c, strip->first + n)) {
+            *row = row[-1];
+            continue;
+        }
         *row = describe_row(c, tile, strip, n);
         all_begin = attn_larger(all_begin, row->begin);
         all_end = row->bias || row->keep || row->weight ? 0 : attn_smaller(all_end, row->end);

@@ -123,7 +123,16 @@ function trapping() {
     'attn_heap_extend',
     'attn_heap_free',
   ];
-  const traps = ['attn_plan_init', 'attn_run', 'attn_run_slice', 'attn_partials_merge', 'attn_partials_finish', 'attn_convert'];
+  const traps = [
+    'attn_plan_init',
+    'attn_run',
+    'attn_run_slice',
+    'attn_list_entries',
+    'attn_explain',
+    'attn_partials_merge',
+    'attn_partials_finish',
+    'attn_convert',
+  ];
   const exported = [...address.map((name) => [name, 0]), ...traps.map((name) => [name, 1])];
   return Uint8Array.from([
     ...Buffer.from('\0asm\x01\0\0\0'),

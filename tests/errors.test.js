@@ -252,7 +252,21 @@ const badInputs = {
     RangeError,
     /weightsWindow/,
   ],
-  'sparse weights': [{ returnAttentionWeights: true, weightsFormat: 'sparse' }, 'unsupported', /weightsFormat/],
+  'format of weights unknown': [
+    { returnAttentionWeights: true, weightsFormat: 'csr' },
+    RangeError,
+    /weightsFormat/,
+    /csr/,
+    /dense/,
+    /sparse/,
+  ],
+  'format of weights a boolean': [{ weightsFormat: true }, TypeError, /weightsFormat/, /true/],
+  'sparse weights into arrays': [
+    { weightsFormat: 'sparse', out: { weights: { data: new Float32Array(280), dims: [2, 4, 5, 7] } } },
+    TypeError,
+    /out\.weights/,
+    /weightsFormat: 'sparse'/,
+  ],
   'rowMaxOver of an output': [{ rowMaxOver: 'kept' }, TypeError, /rowMaxOver/],
   // out
   'out not an object': [{ out: 1 }, TypeError, /out/],

@@ -117,7 +117,7 @@ export function drawShape(random) {
 const dtypes = ['float32', 'float32', 'float32', 'float16', 'bfloat16'];
 
 /** Queries, keys and values of a shape. The amplitude acts on queries, so on the logits; `valueScale` on values. */
-function drawInputs(random, shape, { amplitude = 1, valueScale = 1, mixed = true } = {}) {
+export function drawInputs(random, shape, { amplitude = 1, valueScale = 1, mixed = true } = {}) {
   const inputLayout = random.chance(0.25) ? 'bshd' : random.pick(['bhsd', undefined]);
   const dims = (heads, length, dim) =>
     inputLayout === 'bshd' ? [shape.batch, length, heads, dim] : [shape.batch, heads, length, dim];
@@ -140,7 +140,7 @@ function drawMaskDims(random, shape) {
   return dims;
 }
 
-function drawAttentionMask(random, shape) {
+export function drawAttentionMask(random, shape) {
   const dims = drawMaskDims(random, shape);
   if (random.chance(0.4)) {
     const density = random.pick([0, 0.05, 0.5, 0.9, 1]);
@@ -158,7 +158,7 @@ function drawAttentionMask(random, shape) {
   return narrow({ data, dims }, dtype);
 }
 
-function drawPositions(random, shape) {
+export function drawPositions(random, shape) {
   const options = {};
   if (random.chance(0.5)) options.causal = true;
   if (random.chance(0.4)) {
@@ -214,7 +214,7 @@ function drawSparseMask(random, shape) {
   return options;
 }
 
-function drawDropout(random, shape) {
+export function drawDropout(random, shape) {
   const options = {
     dropout: random.pick([0, 0.1, 0.5, 0.9, 1, Math.fround(1 / 3)]),
     training: random.chance(0.9),
@@ -233,7 +233,7 @@ function drawDropout(random, shape) {
   return options;
 }
 
-function drawScores(random, shape) {
+export function drawScores(random, shape) {
   const options = {};
   if (random.chance(0.5)) options.scaling = random.pick([1, 0.05, 0.3, -0.5, 0]);
   if (random.chance(0.5)) options.softcap = random.pick([0, 0.5, 5, 30, 50]);
@@ -246,7 +246,7 @@ function drawScores(random, shape) {
   return options;
 }
 
-const emptyRows = (random) => ({ emptyRows: random.pick([undefined, 'zero', 'nan']) });
+export const emptyRows = (random) => ({ emptyRows: random.pick([undefined, 'zero', 'nan']) });
 
 /** One problem of each kind, by name. */
 export const families = {

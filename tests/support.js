@@ -6,8 +6,9 @@
 import { Mask } from '../js/index.js';
 import { product } from './random.js';
 
-/** A Mask from the oracle's plain form, built the way `representation` says. */
-export function buildMask({ shape, flag, weights, representation = 'dense' }) {
+/** A Mask from the oracle's plain form: the one that comes with it, or one built the way `representation` says. */
+export function buildMask({ shape, flag, weights, representation = 'dense', mask }) {
+  if (mask) return mask;
   if (flag) return Mask[flag](shape);
   if (representation === 'dense') return Mask.fromDense(shape, weights);
   const { ptr, indices, values } = sparse({ shape, weights });
