@@ -95,7 +95,7 @@ static int run_tile(const struct attn_context *c, struct attn_progress *progress
     struct attn_tile tile = {.index = index, .key = key};
     tile.count = attn_smaller(ATTN_TILE_KEYS, c->problem->k_len - key);
     if (c->routes && !c->result->weights && !attn_route_uses_tile(c, index)) return 1;
-    for (; progress->row < c->rows; progress->row = attn_smaller(progress->row + ATTN_STRIP_ROWS, c->rows)) {
+    for (; progress->row < c->rows; progress->row += attn_strip_rows(c, progress->row)) {
         if (!*row_tiles) return 0;
         spend(row_tiles, attn_strip_run(c, &tile, progress->row));
     }

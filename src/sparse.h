@@ -26,6 +26,11 @@ size_t attn_sparse_next(const struct attn_sparse_row *row, size_t tile, size_t t
 /* What the row keeps of a tile; its weights lie in `weights` [ATTN_TILE_KEYS], or where the mask has them. */
 struct attn_sparse_tile attn_sparse_tile(const struct attn_sparse_row *row, size_t tile, float *weights);
 
+/* Queries of a row of blocks, if that is what the mask is made of; else 0. */
+static inline size_t attn_sparse_block_rows(const struct attn_mask *mask) {
+    return mask->count == 1 && mask->nodes->kind == ATTN_MASK_BLOCKS ? mask->nodes->block_rows : 0;
+}
+
 /* Weights of all of the tile's columns where they stand, if that is what the mask is made of; else NULL. */
 const float *attn_sparse_weights(const struct attn_sparse_row *row, size_t tile);
 

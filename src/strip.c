@@ -14,8 +14,6 @@
 /* Rows of a job for which values in one piece are not worth packing. */
 #define FEW_ROWS 160
 
-_Static_assert(ATTN_ROUTE_QUERIES == STRIP, "no strip straddles two units");
-
 /* The strip at hand: rows [first, first + count), and what they get of the tile. */
 struct strip {
     size_t first, count;
@@ -95,11 +93,12 @@ static void copy_window(const struct attn_context *c, float *window, const struc
     }
 }
 
-/* Whether none of rows [first, first + count) goes through the tile. With one mask for all heads they are of one unit. */
+/* Whether none of rows [first, first + count) goes through the tile. With one mask for all heads they are of one unit, or
+ * of two. */
 static int goes_elsewhere(const struct attn_context *c, size_t first, size_t count, size_t tile) {
     if (!c->routes) return 0;
-    if (c->plan->mask_heads == 1) count = 1;
-    for (size_t r = first; r < first + count; r++) {
+    const size_t step = c->plan->mask_heads == 1 && count > 1 ? count - 1 : 1;
+    for (size_t r = first; r < first + count; r += step) {
         if (attn_row_routes(c, r)[tile] == ATTN_ROUTING_TILE) return 0;
     }
     return 1;
@@ -226,9 +225,19 @@ static void accumulate(const struct attn_context *c, struct attn_tile *tile, con
     for (size_t r = 0; r < strip->count; r++) accumulate_kept(c, tile, strip, r, rescale[r]);
 }
 
+size_t attn_strip_rows(const struct attn_context *c, size_t first) {
+    const size_t count = attn_smaller(STRIP, c->rows - first),
+                 block_rows = attn_sparse_block_rows(&c->problem->sparse_mask);
+    for (size_t n = ATTN_SOFTMAX_ROWS; block_rows && n < count; n += ATTN_SOFTMAX_ROWS) {
+        const struct attn_mask_row *row = &c->mask_rows[first + n];
+        if (row->query % block_rows == 0 && row->query != row[-1].query) return n;
+    }
+    return count;
+}
+
 size_t attn_strip_run(const struct attn_context *c, struct attn_tile *tile, size_t first) {
     struct strip strip;
-    strip.first = first, strip.count = attn_smaller(STRIP, c->rows - first);
+    strip.first = first, strip.count = attn_strip_rows(c, first);
     describe(c, tile, &strip);
     if (strip.begin < strip.end) {
         float rescale[STRIP];

@@ -23,7 +23,11 @@ struct attn_tile {
 /* Keys laid out in panels in c->keys: those listed, up to a tile of them. */
 void attn_pack_listed(const struct attn_context *c, const uint32_t *keys, size_t count);
 
-/* Rows [first, first + ATTN_STRIP_ROWS) of the job, or as many as there are; returns what they cost, in row-tiles. */
+/* How many rows from `first` on, a multiple of ATTN_SOFTMAX_ROWS, go together: ATTN_STRIP_ROWS, or up to where a row of
+ * blocks ends, so that all see the same, or as many as there are. */
+size_t attn_strip_rows(const struct attn_context *c, size_t first);
+
+/* Those rows against a tile; returns what they cost, in row-tiles. */
 size_t attn_strip_run(const struct attn_context *c, struct attn_tile *tile, size_t first);
 
 #endif
