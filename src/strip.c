@@ -49,13 +49,12 @@ static void place_keys(const struct attn_context *c, struct attn_tile *tile) {
         return;
     }
     tile->key_kernels = &attn_tile_kernels[is_readable ? keys->dtype : ATTN_FLOAT32];
-    for (size_t j = 0; j < tile->count; j++) {
-        if (is_readable) {
-            tile->keys_in_place[j] = attn_source_address(keys, batch, attn_key_head(c), tile->key + j);
-        } else {
-            float *room = c->keys + j * dim;
-            tile->keys_in_place[j] = attn_source_row(keys, batch, attn_key_head(c), tile->key + j, dim, room);
-        }
+    const char *first = attn_source_address(keys, batch, attn_key_head(c), tile->key);
+    const size_t stride = keys->row_stride * attn_dtype_bytes(keys->dtype);
+    for (size_t j = 0; j < tile->count; j++) tile->keys_in_place[j] = first + j * stride;
+    for (size_t j = 0; !is_readable && j < tile->count; j++) {
+        float *room = c->keys + j * dim;
+        tile->keys_in_place[j] = attn_source_row(keys, batch, attn_key_head(c), tile->key + j, dim, room);
     }
 }
 
@@ -118,7 +117,6 @@ static int repeats(const struct attn_context *c, size_t r) {
 static struct attn_softmax_row describe_row(const struct attn_context *c, const struct attn_tile *tile,
                                             struct strip *strip, size_t n) {
     const size_t r = strip->first + n;
-    if (c->ranged) return attn_mask_range(&c->mask_rows[r], tile->key, tile->count);
     if (c->routes && attn_row_routes(c, r)[tile->index] != ATTN_ROUTING_TILE) return (struct attn_softmax_row){0};
     return attn_mask_tile(c->problem, &c->mask_rows[r], tile->key, tile->count, c->plan->visit_all, &strip->masks[n]);
 }
@@ -137,11 +135,14 @@ static void describe(const struct attn_context *c, const struct attn_tile *tile,
     size_t all_begin = 0, all_end = tile->count;
     for (size_t n = 0; n < strip->count; n++) {
         struct attn_softmax_row *row = &strip->rows[n];
-        if (n > 0 && !c->ranged && repeats(c, strip->first + n)) {
+        if (c->ranged) {
+            *row = attn_mask_range(&c->mask_rows[strip->first + n], tile->key, tile->count);
+        } else if (n > 0 && repeats(c, strip->first + n)) {
             *row = row[-1];
             continue;
+        } else {
+            *row = describe_row(c, tile, strip, n);
         }
-        *row = describe_row(c, tile, strip, n);
         all_begin = attn_larger(all_begin, row->begin);
         all_end = row->bias || row->keep || row->weight ? 0 : attn_smaller(all_end, row->end);
         if (row->begin == row->end) continue;
