@@ -98,10 +98,9 @@ static enum attn_status index_arrays(const struct attn_mask_node *node, size_t r
     for (size_t r = 0; r < rows; r++) {
         size_t begin = node->ptr[r], end = node->ptr[r + 1];
         if (begin > end || end > node->indices_len) return ATTN_ERROR_INDEX;
-        for (size_t n = begin; n < end; n++) {
-            if (node->indices[n] >= columns) return ATTN_ERROR_INDEX;
-            if (n > begin && node->indices[n] <= node->indices[n - 1]) return ATTN_ERROR_INDEX;
-        }
+        int descends = 0; /* rarely: no need to leave early */
+        for (size_t n = begin + 1; n < end; n++) descends |= node->indices[n] <= node->indices[n - 1];
+        if (descends || (begin < end && node->indices[end - 1] >= columns)) return ATTN_ERROR_INDEX;
     }
     return node->ptr[rows] == node->indices_len ? ATTN_OK : ATTN_ERROR_INDEX;
 }

@@ -24,12 +24,9 @@ static struct counts count_unit(const struct attn_context *c, size_t head, size_
         attn_mask_filter(&kept, c->problem, row, tile * ATTN_TILE_KEYS);
         size_t count = attn_sparse_count(&kept);
         if (!count) continue;
-        const uint64_t low = kept.bits[0], high = kept.bits[1];
-        size_t first = (size_t)(low ? __builtin_ctzll(low) : 64 + __builtin_ctzll(high));
-        size_t last = (size_t)(high ? 127 - __builtin_clzll(high) : 63 - __builtin_clzll(low));
         counts.kept += count;
-        counts.begin = attn_smaller(counts.begin, first / ATTN_PANEL * ATTN_PANEL);
-        counts.end = attn_larger(counts.end, (last / ATTN_PANEL + 1) * ATTN_PANEL);
+        counts.begin = attn_smaller(counts.begin, attn_sparse_begin(&kept) / ATTN_PANEL * ATTN_PANEL);
+        counts.end = attn_larger(counts.end, ((attn_sparse_end(&kept) - 1) / ATTN_PANEL + 1) * ATTN_PANEL);
     }
     return counts;
 }

@@ -157,9 +157,7 @@ static const float *describe_weights(float *buffer, const struct attn_sparse_til
 
 /* Narrows the columns to those from the first kept one to the last; says whether that was all. */
 static int narrow(struct attn_softmax_row *described, const struct attn_sparse_tile *kept) {
-    const uint64_t low = kept->bits[0], high = kept->bits[1];
-    described->begin = (size_t)(low ? __builtin_ctzll(low) : 64 + __builtin_ctzll(high));
-    described->end = (size_t)(high ? 128 - __builtin_clzll(high) : 64 - __builtin_clzll(low));
+    described->begin = attn_sparse_begin(kept), described->end = attn_sparse_end(kept);
     return attn_sparse_count(kept) == described->end - described->begin;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * route.c - see route.h. Integers only: counts of what is kept. A unit's routes depend on its own queries alone, so that
- * heads that share keys take the same ones as heads with copies of them.
+ * route.c - see route.h. Integers only: counts of what is kept. A unit's routes depend on its own queries, and on how many
+ * heads share what they read.
  */
 #include "route.h"
 
@@ -12,23 +12,25 @@
  * unit bears a part. */
 #define PACK_COST (2 * ATTN_TILE_KEYS)
 /* Where counting is as much work as computing, every so many queries stand for all of a unit. */
-#define SAMPLE 4
+#define SAMPLE 6
 
 /* What the rows of a unit keep of a tile. */
 struct tally {
-    uint64_t bits[ATTN_TILE_KEYS / 64]; /* some row keeps the column */
-    uint32_t kept, rows;                /* keys, and queries that keep some */
+    uint32_t begin, end; /* columns from the first to the last */
+    uint32_t kept, rows; /* keys, and queries that keep some */
 };
+
+static void add(struct tally *tally, size_t begin, size_t end, size_t kept, size_t rows) {
+    tally->begin = (uint32_t)attn_smaller(tally->begin, begin), tally->end = (uint32_t)attn_larger(tally->end, end);
+    tally->kept += (uint32_t)(rows * kept), tally->rows += (uint32_t)rows;
+}
 
 size_t attn_route_tally_bytes(void) { return sizeof(struct tally); }
 
 /* Columns from the first to the last, in whole panels. */
 static size_t width(const struct tally *tally) {
-    const uint64_t low = tally->bits[0], high = tally->bits[1];
-    if (!(low | high)) return ATTN_TILE_KEYS; /* none of the queries that were looked at */
-    size_t begin = (size_t)(low ? __builtin_ctzll(low) : 64 + __builtin_ctzll(high)) / ATTN_PANEL;
-    size_t last = (size_t)(high ? 127 - __builtin_clzll(high) : 63 - __builtin_clzll(low)) / ATTN_PANEL;
-    return (last + 1 - begin) * ATTN_PANEL;
+    size_t begin = tally->begin / ATTN_PANEL, end = (tally->end - 1) / ATTN_PANEL + 1;
+    return (end - begin) * ATTN_PANEL;
 }
 
 /* Of a tile's columns, for a unit of which `rows` queries keep some; strips are computed whole. In place, all of the tile
@@ -58,34 +60,29 @@ static struct attn_sparse_row sparse_row(const struct attn_context *c, const str
     return (struct attn_sparse_row){c->problem, row->batch, row->head, row->query};
 }
 
-/* Adds what one row keeps to the tallies of its tiles, `times`: for that many queries. */
+/* Adds what one row keeps to the tallies of its tiles, for `times` queries. */
 static void count_row(struct tally *tallies, const struct attn_context *c, const struct attn_mask_row *place,
-                      uint32_t times) {
+                      size_t times) {
     const struct attn_sparse_row row = sparse_row(c, place);
     float weights[ATTN_TILE_KEYS];
     for (size_t tile = 0; (tile = attn_sparse_next(&row, tile, c->plan->tile_count)) < c->plan->tile_count; tile++) {
         struct attn_sparse_tile kept = attn_sparse_tile(&row, tile, weights);
-        struct tally *tally = &tallies[tile];
-        uint32_t count = (uint32_t)attn_sparse_count(&kept);
-        if (!count) continue;
-        for (size_t n = 0; n < ATTN_TILE_KEYS / 64; n++) tally->bits[n] |= kept.bits[n];
-        tally->kept += times * count, tally->rows += times;
+        size_t count = attn_sparse_count(&kept);
+        if (count) add(&tallies[tile], attn_sparse_begin(&kept), attn_sparse_end(&kept), count, times);
     }
 }
 
-/* The same of a list of keys: the counts alone, or the columns. */
+/* The same of a list of keys. */
 static void count_listed(struct tally *tallies, const struct attn_context *c, const struct attn_mask_row *place,
-                         int of_columns) {
+                         size_t times) {
     const struct attn_sparse_row row = sparse_row(c, place);
     const uint32_t *indices = c->problem->sparse_mask.nodes->indices;
     size_t n, end;
-    attn_sparse_listed(&n, &end, &row, place->key_begin, place->key_end);
-    for (; !of_columns && n < end; n++) tallies[indices[n] / ATTN_TILE_KEYS].kept++;
-    for (size_t tile = SIZE_MAX; n < end; n++) {
-        struct tally *tally = &tallies[indices[n] / ATTN_TILE_KEYS];
-        size_t column = indices[n] % ATTN_TILE_KEYS;
-        tally->bits[column / 64] |= (uint64_t)1 << column % 64;
-        if (indices[n] / ATTN_TILE_KEYS != tile) tile = indices[n] / ATTN_TILE_KEYS, tally->rows += SAMPLE;
+    attn_sparse_listed(&n, &end, &row, 0, c->problem->k_len);
+    while (n < end) {
+        const size_t tile = indices[n] / ATTN_TILE_KEYS, key = tile * ATTN_TILE_KEYS, first = n;
+        while (n < end && indices[n] < key + ATTN_TILE_KEYS) n++;
+        add(&tallies[tile], indices[first] - key, indices[n - 1] - key + 1, n - first, times);
     }
 }
 
@@ -108,27 +105,17 @@ static const struct attn_mask_row *row_of(const struct attn_context *c, const st
     return &c->mask_rows[attn_job_row(c, unit->head, query)];
 }
 
-/* Whether so few keys that no tile can be worth it. */
-static int are_few(const struct attn_context *c, size_t keys) {
-    return c->problem->route == ATTN_ROUTE_AUTO && gather_cost(c, keys) < tile_cost(c, 1, ATTN_PANEL);
-}
-
-/* Keys that a unit lists. */
-static size_t listed(const struct attn_context *c, const struct unit *unit) {
-    size_t keys = 0;
-    for (size_t query = unit->begin; query < unit->end; query++) {
-        const struct attn_sparse_row row = sparse_row(c, row_of(c, unit, query));
-        size_t first, last;
-        attn_sparse_listed(&first, &last, &row, 0, c->problem->k_len);
-        keys += last - first;
-    }
-    return keys;
-}
-
-static size_t most_kept(const struct tally *tallies, size_t tiles) {
-    size_t most = 0;
-    for (size_t t = 0; t < tiles; t++) most = tallies[t].kept > most ? tallies[t].kept : most;
-    return most;
+/* Whether a unit lists so few keys that no tile can be worth it. */
+static int lists_few(const struct attn_context *c, const struct unit *unit) {
+    if (c->problem->route != ATTN_ROUTE_AUTO || !attn_sparse_list(&c->problem->sparse_mask)) return 0;
+    if (unit->begin == unit->end) return 1;
+    const struct attn_sparse_row top = sparse_row(c, row_of(c, unit, unit->begin));
+    const struct attn_sparse_row bottom = sparse_row(c, row_of(c, unit, unit->end - 1));
+    size_t first, last, between;
+    attn_sparse_listed(&first, &between, &top, 0, c->problem->k_len);
+    attn_sparse_listed(&between, &last, &bottom, 0, c->problem->k_len);
+    return gather_cost(c, last - first) <
+           tile_cost(c, 1, ATTN_PANEL); /* the lists of a head's queries follow each other */
 }
 
 /* Counts what a unit keeps of each tile, query by query, each with those after it that are the same; where these are few,
@@ -137,43 +124,30 @@ static int count_unit(struct tally *tallies, const struct attn_context *c, const
     const struct attn_mask *mask = &c->problem->sparse_mask;
     const size_t query_begin = c->job.query_begin;
     int counts_all = 1;
+    for (size_t t = 0; t < c->plan->tile_count; t++) tallies[t] = (struct tally){.begin = ATTN_TILE_KEYS};
     for (size_t query = unit->begin, next; query < unit->end; query = next) {
         next = query + 1;
         while (next < unit->end && attn_sparse_repeats(mask, query_begin + next)) next++;
-        size_t times = next - query;
+        size_t times = next - query, left = unit->end - query;
         if (times < SAMPLE) {
-            counts_all &= times == attn_smaller(SAMPLE, unit->end - query);
+            counts_all &= times == attn_smaller(SAMPLE, left);
             times = SAMPLE, next = query + SAMPLE;
         }
-        count_row(tallies, c, row_of(c, unit, query), (uint32_t)times);
+        if (attn_sparse_list(mask)) {
+            count_listed(tallies, c, row_of(c, unit, query), times);
+        } else {
+            count_row(tallies, c, row_of(c, unit, query), times);
+        }
     }
     return counts_all;
-}
-
-/* The same of lists of keys; returns whether it is for certain too few for any of the tiles. */
-static int lists_few(struct tally *tallies, const struct attn_context *c, const struct unit *unit) {
-    for (size_t query = unit->begin; query < unit->end; query++) count_listed(tallies, c, row_of(c, unit, query), 0);
-    if (are_few(c, most_kept(tallies, c->plan->tile_count))) return 1;
-    for (size_t query = unit->begin; query < unit->end; query += SAMPLE) {
-        count_listed(tallies, c, row_of(c, unit, query), 1);
-    }
-    return 0;
 }
 
 /* Routes by what is counted. */
 static void route_counted(uint8_t *routes, struct tally *tallies, const struct attn_context *c,
                           const struct unit *unit) {
-    const size_t tiles = c->plan->tile_count;
-    const int is_list = attn_sparse_list(&c->problem->sparse_mask) != NULL;
-    int few = is_list && are_few(c, listed(c, unit)), counts_all = is_list;
-    for (size_t t = 0; !few && t < tiles; t++) tallies[t] = (struct tally){.kept = 0};
-    if (is_list) {
-        few = few || lists_few(tallies, c, unit);
-    } else {
-        counts_all = count_unit(tallies, c, unit);
-    }
-    for (size_t t = 0; t < tiles; t++) {
-        int is_none = !few && counts_all && !tallies[t].kept;
+    const int few = lists_few(c, unit), counts_all = !few && count_unit(tallies, c, unit);
+    for (size_t t = 0; t < c->plan->tile_count; t++) {
+        int is_none = counts_all && !tallies[t].kept;
         routes[t] = (uint8_t)(few ? ATTN_ROUTING_GATHER : is_none ? ATTN_ROUTING_NONE : choose(&tallies[t], c));
     }
 }

@@ -58,7 +58,15 @@ static inline size_t attn_sparse_count(const struct attn_sparse_tile *tile) {
     return (size_t)(__builtin_popcountll(tile->bits[0]) + __builtin_popcountll(tile->bits[1]));
 }
 
-/* Columns [begin, end) of a tile. */
+/* The first column that is kept, and the one after the last; of a tile that keeps some. */
+static inline size_t attn_sparse_begin(const struct attn_sparse_tile *tile) {
+    return (size_t)(tile->bits[0] ? __builtin_ctzll(tile->bits[0]) : 64 + __builtin_ctzll(tile->bits[1]));
+}
+static inline size_t attn_sparse_end(const struct attn_sparse_tile *tile) {
+    return (size_t)(tile->bits[1] ? 128 - __builtin_clzll(tile->bits[1]) : 64 - __builtin_clzll(tile->bits[0]));
+}
+
+/* Bits of columns before `end` in word `word`, and columns [begin, end) alone. */
 static inline uint64_t attn_sparse_below(size_t end, size_t word) {
     return end >= 64 * (word + 1) ? ~(uint64_t)0 : end <= 64 * word ? 0 : ((uint64_t)1 << (end - 64 * word)) - 1;
 }
