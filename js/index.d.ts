@@ -555,7 +555,7 @@ export interface FlexBlocks {
  *
  * Masks combine: "sinks, a window, causal" is `window.or(sinks).and(causal)`. A combination takes no memory of its own
  * and no time until it is asked for rows, whichever way its parts are stored, and outlives the masks it was made of.
- * One of more than 32 leaves and operations is turned into one list, or bits, when a call first uses it.
+ * One of more than 32 leaves and operations is turned into a single leaf when a call first uses it.
  * Shapes broadcast: queries and keys are the same, batch is the same or 1, and of the heads one divides the other (head
  * h of H reads head floor(h * own / H)).
  *
