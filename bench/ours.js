@@ -15,7 +15,7 @@ export async function listVariants() {
  * @param {'base' | 'relaxed'} variant
  * @param {object} item of rows.js
  */
-export async function createOurs({ shape, options, tensors }, variant, { resident = [], inSlices = false }) {
+export async function createOurs({ shape, options, tensors, makeMask }, variant, { resident = [], inSlices = false }) {
   const attention = await createAttention({ variant });
   const inputs = { ...tensors };
   for (const [name, { data, dims, dtype }] of Object.entries(tensors)) {
@@ -26,14 +26,23 @@ export async function createOurs({ shape, options, tensors }, variant, { residen
   const { batch, heads, qLen, valueDim } = shape;
   const out = resident.includes('output') ? { output: attention.tensor([batch, heads, qLen, valueDim]) } : undefined;
   const call = { ...inputs, ...options, outputLayout: 'bhsd', ...(out && { out }) };
+  const whole = () => attention.getMaskedAttentionOutput(call);
+  const slices = () => attention.getMaskedAttentionOutputAsync(call);
+  const withNewMask = () => {
+    call.sparseAttentionMask.dispose(); // that of the call before
+    call.sparseAttentionMask = makeMask();
+    return whole();
+  };
   const before = attention.info().memoryBytes;
   return {
     /** By how much calls have made the memory grow. */
     grownBytes: () => attention.info().memoryBytes - before,
-    run: () => (inSlices ? attention.getMaskedAttentionOutputAsync(call) : attention.getMaskedAttentionOutput(call)),
+    run: makeMask ? withNewMask : inSlices ? slices : whole,
     read: ({ output, weights }) => ({ output: output.data, layout: 'bhsd', weights: weights?.data }),
     /** What dropout keeps, for the reference. */
     dropoutMask: () => attention.getMaskedAttentionOutput({ ...call, returnDropoutMask: true }).dropoutMask,
+    /** What the last call was masked with. */
+    lastMask: () => call.sparseAttentionMask,
     dispose: () => attention.dispose(),
   };
 }

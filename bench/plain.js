@@ -13,15 +13,20 @@ import { keyRange } from './problem.js';
 export function attendRow({ shape, data, options }, batch, head, query, weights, output) {
   const { queries, keys, values } = data;
   const { heads, keyHeads, qLen, kLen, dim, valueDim } = shape;
-  const { softcap, alibiSlopes, sinks, attentionMask, dropoutMask } = options;
+  const { softcap, alibiSlopes, sinks, attentionMask, dropoutMask, sparseAttentionMask: mask } = options;
   const [begin, end] = keyRange(shape, options, batch, query);
   const group = heads / keyHeads;
   const row = (batch * heads + head) * qLen + query;
   const keyBase = (batch * keyHeads + Math.floor(head / group)) * kLen;
   const scaling = 1 / Math.sqrt(dim);
+  const weightOf = mask && ((key) => mask.get(0, Math.floor((head * mask.shape[1]) / heads), query, key));
   let max = -Infinity;
   weights.fill(0);
   for (let key = begin; key < end; key++) {
+    if (mask && weightOf(key) === 0) {
+      weights[key] = -Infinity;
+      continue;
+    }
     let score = 0;
     for (let x = 0; x < dim; x++) score += queries[row * dim + x] * keys[(keyBase + key) * dim + x];
     score *= scaling;
@@ -38,7 +43,7 @@ export function attendRow({ shape, data, options }, batch, head, query, weights,
   let sum = sinks ? Math.exp(sinks[head] - max) : 0;
   for (let key = begin; key < end; key++) {
     const isKept = !dropoutMask || dropoutMask.data[row * kLen + key];
-    weights[key] = isKept ? Math.exp(weights[key] - max) : 0;
+    weights[key] = isKept ? Math.exp(weights[key] - max) * (mask ? weightOf(key) : 1) : 0;
     sum += weights[key];
   }
   const out = output.subarray(row * valueDim, (row + 1) * valueDim).fill(0);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A case of rows.js with its data, and what can be counted about it. */
+import { MASKS } from './masks.js';
 
 /**
  * Random numbers that float16 and bfloat16 hold exactly, so that one reference serves every dtype. Large arrays repeat
@@ -47,9 +48,10 @@ const GENERATED = {
 /**
  * @param {object} item of rows.js
  * @param {Map<string, Float32Array>} arrays those of earlier cases of the row: equal shapes share their data
- * @returns shape, options of getMaskedAttentionOutput, `data` as float32, `tensors` as they are passed in
+ * @returns shape, options of getMaskedAttentionOutput, `data` as float32, `tensors` as they are passed in, and where there
+ * is one `makeMask`, which makes the sparse mask of each call
  */
-export function createProblem({ shape: given, options = {}, generated = [], dtype = 'float32' }, arrays) {
+export function createProblem({ shape: given, options = {}, generated = [], mask, dtype = 'float32' }, arrays) {
   const shape = { batch: 1, keyHeads: given.heads, valueDim: given.dim, ...given };
   const { batch, heads, keyHeads, qLen, kLen, dim, valueDim } = shape;
   const shared = (key, make) => arrays.get(key) ?? arrays.set(key, make()).get(key);
@@ -61,9 +63,13 @@ export function createProblem({ shape: given, options = {}, generated = [], dtyp
   const queries = tensor('queries', [batch, heads, qLen, dim], 'float32');
   const keys = tensor('keys', [batch, keyHeads, kLen, dim], dtype);
   const values = tensor('values', [batch, keyHeads, kLen, valueDim], dtype);
+  const made = mask && MASKS[mask[0]](shape, mask[1]);
+  const makeMask = typeof made === 'function' ? made : undefined;
+  const sparseAttentionMask = makeMask ? makeMask() : made; // of the first call
   return {
     shape,
-    options: Object.assign({ ...options }, ...generated.map((name) => GENERATED[name](shape))),
+    makeMask,
+    options: Object.assign({ ...options, sparseAttentionMask }, ...generated.map((name) => GENERATED[name](shape))),
     data: { queries: queries.float32, keys: keys.float32, values: values.float32 },
     tensors: { queries: queries.tensor, keys: keys.tensor, values: values.tensor },
   };
@@ -81,6 +87,7 @@ export function keyRange({ qLen, kLen }, { causal = false, window = {}, keyLengt
 /** Pairs of a query and a key that are kept, over all batches and heads. */
 function countKept({ shape, options }) {
   const { batch, heads, qLen, kLen } = shape;
+  if (options.sparseAttentionMask) return options.sparseAttentionMask.density() * batch * heads * qLen * kLen;
   const mask = options.attentionMask?.dtype === 'bool' ? options.attentionMask.data : undefined;
   let kept = 0;
   for (let b = 0; b < batch; b++) {

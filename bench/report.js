@@ -7,7 +7,7 @@ const milliseconds = (time) => digits(time, time < 0.1 ? 5 : 2);
 const megabytes = (bytes) => (bytes / 1e6).toPrecision(3);
 
 function relative({ relativeTime, relativeRate }) {
-  if (relativeTime !== undefined) return `time ${digits(relativeTime, 2)}`;
+  if (relativeTime !== undefined) return `time ${digits(relativeTime, relativeTime < 0.1 ? 4 : 3)}`;
   return relativeRate === undefined ? '' : `rate ${digits(relativeRate, 2)}`;
 }
 

@@ -6,6 +6,7 @@
  *     shape       heads, qLen, kLen, dim; batch (1), keyHeads (heads) and valueDim (dim) where they differ
  *     options     of getMaskedAttentionOutput
  *     generated   options that problem.js makes up: additiveMask, booleanMask, alibi, sinks
+ *     mask        [name, parameter] of masks.js: the sparse mask
  *     dtype       of keys and values, default float32
  *     resident    which tensors stay in wasm memory: queries, keys, values, output
  *     inSlices    getMaskedAttentionOutputAsync instead
@@ -34,6 +35,11 @@ const odd = (name, shape, neighbours) => ({
 });
 const keysAndValues = ['keys', 'values'];
 const everything = ['queries', 'keys', 'values', 'output'];
+
+const long = { ...decoder, ...square(4096) };
+const unmasked = { name: 'dense', shape: long, resident: everything };
+const masked = (name, ...mask) => ({ ...unmasked, name, mask, relativeTo: { time: 'dense' } });
+const listed = { shape: decode(65536), resident: keysAndValues };
 
 export const ROWS = [
   {
@@ -180,6 +186,52 @@ export const ROWS = [
         inSlices: true,
         relativeTo: { time: 'decode' },
       },
+    ],
+  },
+  {
+    id: 'M1',
+    title: 'random blocks of 64 × 64, 8 heads on 2, 4096 × 4096, dim 64, everything resident',
+    cases: [unmasked, ...[0.05, 0.1, 0.25, 0.5].map((density) => masked(`blocks ${density}`, 'blocks', density))],
+  },
+  {
+    id: 'M2',
+    title: 'random lists of keys, 8 heads on 2, 4096 × 4096, dim 64, everything resident',
+    cases: [
+      unmasked,
+      ...[0.001, 0.01, 0.05].map((density) => masked(`one list ${density}`, 'lists', density)),
+      ...[0.001, 0.01, 0.05].map((density) => masked(`one per head ${density}`, 'listsPerHead', density)),
+      masked('weighted, one per head 0.01', 'weightedListsPerHead', 0.01),
+    ],
+  },
+  {
+    id: 'M3',
+    title: 'random masks of any density, 8 heads on 2, 4096 × 4096, dim 64, everything resident',
+    cases: [
+      unmasked,
+      ...[0.1, 0.3, 0.5, 0.9].map((density) => masked(`bits ${density}`, 'bits', density)),
+      ...[0.1, 0.3, 0.5, 0.9].map((density) => masked(`weights ${density}`, 'weights', density)),
+      ...[0.1, 0.3, 0.5, 0.9].map((density) => masked(`weights per head ${density}`, 'weightsPerHead', density)),
+    ],
+  },
+  {
+    id: 'M4',
+    title: '4 sinks and a window of 256, causal, 4 heads on 1, dim 64, everything resident',
+    cases: [4096, 16384, 65536, 131072].map((length) => ({
+      name: `${length} × ${length}`,
+      shape: square(length, { heads: 4, keyHeads: 1, dim: 64 }),
+      mask: ['sinksAndWindow', 255],
+      resident: everything,
+      ...(length > 4096 && { relativeTo: { rate: ['4096 × 4096'] } }),
+    })),
+  },
+  {
+    id: 'M5',
+    title: 'decode, 1,024 listed keys of 65,536 per head, 32 heads on 8, dim 128, keys and values resident',
+    cases: [
+      { ...listed, name: 'dense' },
+      { ...listed, name: 'new lists each call', mask: ['newKeysPerHead', 1024], relativeTo: { time: 'dense' } },
+      { ...listed, name: 'the same lists', mask: ['keysPerHead', 1024], relativeTo: { time: 'dense' } },
+      { ...listed, name: 'one per key head', mask: ['keysPerKeyHead', 1024], relativeTo: { time: 'dense' } },
     ],
   },
 ];

@@ -31,7 +31,9 @@ async function createContestants(item, problem, { variants, rivals }) {
     if (problem.options.training && checked === problem) {
       checked = { ...problem, options: { ...problem.options, dropoutMask: contestant.dropoutMask() } };
     }
-    checkResult(`${item.name}, ${name}`, checked, contestant.read(result));
+    const sparseAttentionMask = contestant.lastMask?.() ?? checked.options.sparseAttentionMask;
+    const asked = { ...checked, options: { ...checked.options, sparseAttentionMask } };
+    checkResult(`${item.name}, ${name}`, asked, contestant.read(result));
     contestants.push({ ...contestant, name, grownBytes });
   };
   for (const variant of variants) await add(variant, await createOurs(problem, variant, item));

@@ -11,7 +11,7 @@ import { checkStatus } from './errors.js';
 import { align } from './memory.js';
 import { Run } from './run.js';
 import { DTYPE_CODES, Structs, writeFinish, writePartials, writeResult } from './structs.js';
-import { allocate } from './tensor.js';
+import { allocate, arrayFor } from './tensor.js';
 
 /** Runs attention; the slots of the call say what is wanted. */
 export function attend(engine, call) {
@@ -205,13 +205,4 @@ function collect({ core, heap }, call) {
     results[slot.key] = slot.value;
   }
   return results;
-}
-
-/** The class of a new array for results; Float16Array only for those who already use it. */
-function arrayFor(dtype, inputs) {
-  if (dtype === 'float32') return Float32Array;
-  if (dtype === 'bool') return Uint8Array;
-  const usesFloat16Array =
-    dtype === 'float16' && inputs.some(({ data }) => data[Symbol.toStringTag] === 'Float16Array');
-  return usesFloat16Array ? globalThis.Float16Array : Uint16Array;
 }

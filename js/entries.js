@@ -8,7 +8,7 @@
 import { DType, Field, Result } from './abi.js';
 import { checkStatus } from './errors.js';
 import { DTYPE_CODES } from './structs.js';
-import { allocate } from './tensor.js';
+import { allocate, arrayFor } from './tensor.js';
 
 export class Entries {
   #engine;
@@ -48,7 +48,7 @@ export class Entries {
     heap.u32[(result + Result.entryWeights) >>> 2] = this.#weights;
   }
 
-  /** { ptr, indices, values, dims } of what has been computed. */
+  /** { ptr, indices, values, dims, dtype } of what has been computed. */
   collect() {
     const { heap } = this.#engine;
     const { batch, heads, rowBegin, rowEnd, columnBegin, columnEnd, entriesDtype } = this.#call;
@@ -57,6 +57,7 @@ export class Entries {
       indices: this.#indices,
       values: entriesDtype === 'float32' ? copyOf(Float32Array, heap, this.#weights, this.#indices.length) : this.#narrow(),
       dims: [batch, heads, rowEnd - rowBegin, columnEnd - columnBegin],
+      dtype: entriesDtype,
     };
   }
 
@@ -67,7 +68,7 @@ export class Entries {
     try {
       const code = DTYPE_CODES[this.#call.entriesDtype];
       checkStatus(core.attn_convert(narrow, code, this.#weights, DType.FLOAT32, length), Field.NONE);
-      return copyOf(Uint16Array, heap, narrow, length);
+      return copyOf(arrayFor(this.#call.entriesDtype, this.#call.inputs), heap, narrow, length);
     } finally {
       heap.free(narrow);
     }

@@ -253,10 +253,12 @@ export interface SparseWeights<D extends FloatDType = 'float32'> {
   ptr: Uint32Array;
   /** Columns, ascending within a row, counted from the first of `weightsWindow`. */
   indices: Uint32Array;
-  /** Exactly what multiplied the values. `float16` and `bfloat16` are bit patterns in a Uint16Array. */
-  values: D extends 'float32' ? Float32Array : Uint16Array;
+  /** Exactly what multiplied the values. */
+  values: TensorResult<D>['data'];
   /** [b, h, rows, columns] of the window. */
   dims: [number, number, number, number];
+  /** Of the values. */
+  dtype: D;
 }
 
 /** Options of {@link Attention.getMaskedAttentionOutput}. */

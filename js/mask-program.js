@@ -4,7 +4,7 @@
 
 import { MASK_NODES } from './abi.js';
 import { countKept } from './mask-counts.js';
-import { isUnit, nodesOf } from './mask-forms.js';
+import { extentOf, isUnit, nodesOf } from './mask-forms.js';
 import { toDense, toIndices } from './mask-pairs.js';
 import { rowReader } from './mask-rows.js';
 import { allocate } from './tensor.js';
@@ -24,8 +24,9 @@ function isLong([batch, heads, queries, keys], { kind, weights, kept }) {
   return kind === 'csr' && kept > (weights === null ? BITS_DENSITY : WEIGHTS_DENSITY) * batch * heads * queries * keys;
 }
 
-function compact(shape, form) {
-  const [batch, heads, queries, keys] = shape;
+function compact([, , queries, keys], form) {
+  const [batch, heads] = extentOf(form); // the others repeat these
+  const shape = [batch, heads, queries, keys];
   const kept = countKept(shape, form);
   const density = kept / (batch * heads * queries * keys);
   if (isUnit(form) && density > BITS_DENSITY) {

@@ -312,3 +312,12 @@ export class Tensor {
     return new View(this.#heap.buffer, this.#address, this.count);
   }
 }
+
+/** The class of a new array for results; Float16Array only for those who already use it. */
+export function arrayFor(dtype, inputs) {
+  if (dtype === 'float32') return Float32Array;
+  if (dtype === 'bool') return Uint8Array;
+  const usesFloat16Array =
+    dtype === 'float16' && inputs.some(({ data }) => data[Symbol.toStringTag] === 'Float16Array');
+  return usesFloat16Array ? globalThis.Float16Array : Uint16Array;
+}

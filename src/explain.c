@@ -50,7 +50,11 @@ static int add_tile(struct attn_explanation *e, const struct attn_context *c, co
         e->flops += heads * 2 * pairs * (double)counts->kept;
         return 0;
     }
-    if (counts->kept) e->flops += heads * 2 * pairs * (double)(counts->rows * (counts->end - counts->begin));
+    if (c->plan->visit_all) {
+        e->flops += heads * 2 * pairs * (double)(counts->rows * columns);
+    } else if (counts->kept) {
+        e->flops += heads * 2 * pairs * (double)(counts->rows * (counts->end - counts->begin));
+    }
     return counts->kept > 0;
 }
 

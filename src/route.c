@@ -128,11 +128,9 @@ static int count_unit(struct tally *tallies, const struct attn_context *c, const
     for (size_t query = unit->begin, next; query < unit->end; query = next) {
         next = query + 1;
         while (next < unit->end && attn_sparse_repeats(mask, query_begin + next)) next++;
-        size_t times = next - query, left = unit->end - query;
-        if (times < SAMPLE) {
-            counts_all &= times == attn_smaller(SAMPLE, left);
-            times = SAMPLE, next = query + SAMPLE;
-        }
+        const size_t fewest = attn_smaller(SAMPLE, unit->end - query);
+        if (next - query < fewest) counts_all = 0, next = query + fewest;
+        const size_t times = next - query;
         if (attn_sparse_list(mask)) {
             count_listed(tallies, c, row_of(c, unit, query), times);
         } else {
