@@ -28,22 +28,28 @@ function documentOffsets(length, count) {
 
 /** `count` keys for each of `heads` heads. */
 function drawKeys({ kLen }, heads, count) {
-  const draw = () => {
+  const drawOne = () => {
     const keys = new Set();
     while (keys.size < count) keys.add(Math.floor(Math.random() * kLen));
     return [...keys].sort((a, b) => a - b);
   };
-  return Int32Array.from(Array.from({ length: heads }, draw).flat());
+  return Int32Array.from(Array.from({ length: heads }, drawOne).flat());
 }
 
-const draws = (count, density) => Array.from({ length: count }, () => Number(Math.random() < density));
+/** Numbers of which that part is not 0. */
+function draw(array, density, number = () => 1) {
+  for (let at = 0; at < array.length; at++) if (Math.random() < density) array[at] = number();
+  return array;
+}
+
+const weight = () => 0.5 + Math.random();
 
 export const MASKS = {
   blocks({ qLen, kLen }, density) {
     const [rows, columns] = [qLen / 64, kLen / 64];
     const [ptr, indices] = [[0], []];
     for (let row = 0; row < rows; row++) {
-      draws(columns, density).forEach((keep, column) => keep && indices.push(column));
+      for (let column = 0; column < columns; column++) if (Math.random() < density) indices.push(column);
       ptr.push(indices.length);
     }
     return Mask.blockSparse({ shape: [1, 1, qLen, kLen], blockSize: 64, ptr, indices });
@@ -52,14 +58,11 @@ export const MASKS = {
   listsPerHead: (shape, density) => lists(shape, shape.heads, density),
   weightedListsPerHead: (shape, density) => lists(shape, shape.heads, density, true),
   bits: ({ qLen, kLen }, density) =>
-    Mask.fromDense([1, 1, qLen, kLen], Uint8Array.from(draws(qLen * kLen, density))),
+    Mask.fromDense([1, 1, qLen, kLen], draw(new Uint8Array(qLen * kLen), density)),
   weights: ({ qLen, kLen }, density) =>
-    Mask.fromDense([1, 1, qLen, kLen], Float32Array.from(draws(qLen * kLen, density), (keep) => keep * (0.5 + Math.random()))),
+    Mask.fromDense([1, 1, qLen, kLen], draw(new Float32Array(qLen * kLen), density, weight)),
   weightsPerHead: ({ heads, qLen, kLen }, density) =>
-    Mask.fromDense(
-      [1, heads, qLen, kLen],
-      Float32Array.from(draws(heads * qLen * kLen, density), (keep) => keep * (0.5 + Math.random())),
-    ),
+    Mask.fromDense([1, heads, qLen, kLen], draw(new Float32Array(heads * qLen * kLen), density, weight)),
   sinksAndWindow({ qLen, kLen }, left) {
     const shape = [1, 1, qLen, kLen];
     return Mask.slidingWindow(shape, { left, right: 0 }).or(Mask.sinks(shape, 4)).and(Mask.causal(shape));

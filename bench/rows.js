@@ -210,7 +210,7 @@ export const ROWS = [
       unmasked,
       ...[0.1, 0.3, 0.5, 0.9].map((density) => masked(`bits ${density}`, 'bits', density)),
       ...[0.1, 0.3, 0.5, 0.9].map((density) => masked(`weights ${density}`, 'weights', density)),
-      ...[0.1, 0.3, 0.5, 0.9].map((density) => masked(`weights per head ${density}`, 'weightsPerHead', density)),
+      ...[0.3, 0.9].map((density) => masked(`weights per head ${density}`, 'weightsPerHead', density)),
     ],
   },
   {

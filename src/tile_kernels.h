@@ -184,14 +184,16 @@ static __attribute__((noinline)) vec load_part_f32(const float *p, size_t count)
     return vec_load(part);
 }
 
-/* Dot products of `rows` rows of A with four rows of B, `together` of them at a time, in four interleaved sums each. */
+/* Dot products of `rows` rows of A with `count` rows of B, up to four, `together` of them at a time, in four interleaved
+ * sums each. */
 INLINE void dot_tile(const size_t rows, const size_t together, float *c, size_t c_stride, const float *a,
-                     size_t a_stride, const ELEMENT *const b[4], size_t depth) {
+                     size_t a_stride, const ELEMENT *const b[4], size_t count, size_t depth) {
     vec sums[4][4]; /* [row][column] */
     UNROLL for (size_t j = 0; j < 4; j += together) {
         UNROLL for (size_t r = 0; r < rows; r++) {
             UNROLL for (size_t i = 0; i < together; i++) sums[r][j + i] = vec_splat(0);
         }
+        if (j >= count) continue;
         for (size_t k = 0; k + 4 <= depth; k += 4) {
             vec column[4];
             UNROLL for (size_t i = 0; i < together; i++) column[i] = LOAD_FOUR(b[j + i] + k);
@@ -225,13 +227,14 @@ void KERNEL(dot)(float *c, size_t c_stride, const float *a, size_t a_stride, siz
         float *entry = c + j;
         size_t r = 0;
         for (; r + 4 <= rows; r += 4) {
-            dot_tile(4, 2, entry + r * c_stride, c_stride, a + r * a_stride, a_stride, columns, depth);
+            dot_tile(4, 2, entry + r * c_stride, c_stride, a + r * a_stride, a_stride, columns, count - j, depth);
         }
         if (r + 2 <= rows) {
-            dot_tile(2, 4, entry + r * c_stride, c_stride, a + r * a_stride, a_stride, columns, depth);
+            dot_tile(2, 4, entry + r * c_stride, c_stride, a + r * a_stride, a_stride, columns, count - j, depth);
             r += 2;
         }
-        if (r < rows) dot_tile(1, 4, entry + r * c_stride, c_stride, a + r * a_stride, a_stride, columns, depth);
+        if (r < rows)
+            dot_tile(1, 4, entry + r * c_stride, c_stride, a + r * a_stride, a_stride, columns, count - j, depth);
     }
 }
 
