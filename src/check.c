@@ -202,15 +202,20 @@ static enum attn_status output(const struct attn_problem *p, const struct attn_r
     return tensor(&t, p->batch, p->heads, p->q_len, p->value_dim, FLOAT_DTYPES);
 }
 
-static enum attn_status matrix_window(const struct attn_problem *p, const struct attn_result *r) {
+static enum attn_status window(const struct attn_problem *p, const struct attn_result *r) {
     if (r->row_begin > r->row_end || r->row_end > p->q_len) return ATTN_ERROR_SHAPE;
-    if (r->column_begin > r->column_end || r->column_end > p->k_len) return ATTN_ERROR_SHAPE;
+    return r->column_begin > r->column_end || r->column_end > p->k_len ? ATTN_ERROR_SHAPE : ATTN_OK;
+}
+
+static enum attn_status matrix_window(const struct attn_problem *p, const struct attn_result *r) {
+    enum attn_status status = window(p, r);
+    if (status != ATTN_OK) return status;
     return addressable(p->batch, p->heads, r->row_end - r->row_begin, r->column_end - r->column_begin, sizeof(float));
 }
 
 /* Rows of sparse weights: their entries are counted again as they are written. */
 static enum attn_status entry_pointers(const struct attn_problem *p, const struct attn_result *r) {
-    enum attn_status status = matrix_window(p, r);
+    enum attn_status status = window(p, r);
     if (status == ATTN_OK) status = addressable(p->batch, p->heads, r->row_end - r->row_begin, 1, sizeof(uint32_t));
     if (status != ATTN_OK) return status;
     if (!r->entry_ptr) return ATTN_ERROR_NULL;
@@ -271,7 +276,7 @@ enum attn_status attn_check_entries(const struct attn_problem *problem, const st
     enum attn_field field;
     if (!problem || !result || !ptr) return ATTN_ERROR_NULL;
     enum attn_status status = attn_check(problem, result, &field);
-    return status == ATTN_OK ? matrix_window(problem, result) : status;
+    return status == ATTN_OK ? window(problem, result) : status;
 }
 
 enum attn_status attn_check_merge(struct attn_partials destination, struct attn_partials source_, size_t rows,

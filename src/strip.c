@@ -109,6 +109,7 @@ static int repeats(const struct attn_context *c, size_t r) {
     if (r % c->sharing) return 1;
     if (!c->routes || attn_mask_is_biased(c->problem) || row->query != before->query + 1) return 0;
     if (c->sharing == 1 && row->head != before->head) return 0;
+    if (attn_row_routes(c, r) != attn_row_routes(c, r - 1)) return 0; /* of another unit, which may go elsewhere */
     return row->key_begin == before->key_begin && row->key_end == before->key_end &&
            attn_sparse_repeats(&c->problem->sparse_mask, row->query);
 }

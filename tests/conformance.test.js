@@ -78,6 +78,71 @@ for (const variant of variants) {
     assert.deepEqual(failures, []);
     t.diagnostic(`${cases.length} cases`);
   });
+
+  test(`${variant}: sparse masks through every format, unchanged`, async (t) => {
+    const cases = conformance.sparseHub();
+    assert.ok(cases.length > 40);
+    const failures = [];
+    for (const c of cases) {
+      const { shape, weights } = c.options.sparseAttentionMask;
+      const mask = Mask.fromDense(shape, weights);
+      const list = mask.toIndices();
+      const { ptr, indices, weights: kept } = list;
+      // Upstream's flat indices count on over all rows.
+      const flat = Array.from({ length: ptr.length - 1 }, (_, row) =>
+        Array.from(indices.subarray(ptr[row], ptr[row + 1]), (column) => row * shape[3] + column),
+      ).flat();
+      if (c.upstream) {
+        assert.deepEqual([flat, [...ptr]], [c.upstream.indices, c.upstream.ptr], c.name);
+        assert.deepEqual(kept, Float32Array.from(c.upstream.data), c.name);
+      }
+      const made = {
+        dense: mask,
+        list: Mask.fromIndices(shape, list),
+        upstream: Mask.fromUpstreamIndices(shape, flat, ptr, kept),
+        npy: Mask.fromNpy(mask.toNpy()),
+        npz: await Mask.fromNpz(mask.toNpz(), shape),
+        'blocks of 4': Mask.fromFlexBlocks(shape, mask.toFlexBlocks(4), { partial: mask }),
+        'blocks of 128': Mask.fromFlexBlocks(shape, mask.toFlexBlocks(), { partial: mask }),
+      };
+      for (const [name, each] of Object.entries(made)) {
+        assert.deepEqual(each.shape, shape);
+        assert.deepEqual(each.toIndices(), list, `${c.name}, ${name}`);
+        failures.push(...disagreements(c, each).map((message) => `${name}: ${message}`));
+      }
+      // Weights alone, as those masks have them.
+      const { output, weights: entries } = attention.getMaskedAttentionOutput({
+        ...inputs(c.options),
+        sparseAttentionMask: made.upstream,
+        returnAttentionWeights: true,
+        weightsFormat: 'sparse',
+      });
+      assert.deepEqual([entries.ptr, entries.indices], mask.isFull() ? [entries.ptr, entries.indices] : [ptr, indices]);
+      assert.equal(output.data.length, c.expected[0].values.length);
+      const dense = new Float32Array(c.expected[1].values.length);
+      for (let row = 0; row + 1 < entries.ptr.length; row++)
+        for (let n = entries.ptr[row]; n < entries.ptr[row + 1]; n++)
+          dense[row * shape[3] + entries.indices[n]] = entries.values[n];
+      const message = conformance.disagreement(c.expected[1], dense);
+      if (message) failures.push(`${c.name}, sparse weights: ${message}`);
+      for (const each of Object.values(made)) each.dispose();
+    }
+    assert.deepEqual(failures, []);
+    t.diagnostic(`${cases.length} cases`);
+  });
+
+  test(`${variant}: sinks and a window, as FlexAttention computes them`, () => {
+    const [c] = conformance.golden().filter(({ name }) => name === 'flex_sinkwindow');
+    const { shape, weights } = c.options.sparseAttentionMask;
+    const window = Mask.slidingWindow(shape, { left: 8 }); // nine keys, a query's own among them
+    const mask = window.or(Mask.sinks(shape, 4)).and(Mask.causal(shape));
+    assert.deepEqual(mask.toDense(), Float32Array.from(weights));
+    assert.deepEqual(disagreements(c, mask), []);
+    const blocks = Mask.fromFlexBlocks(shape, mask.toFlexBlocks(), { partial: mask });
+    assert.deepEqual(disagreements(c, blocks), []);
+    const { keptEntries } = attention.explain({ ...inputs(c.options), sparseAttentionMask: mask });
+    assert.equal(keptEntries, 4 * weights.filter((weight) => weight > 0).length);
+  });
 }
 
 // ------------------------------------------------------------------------------- calls that must be refused

@@ -297,12 +297,15 @@ for (const [name, [changes, kind, ...patterns]] of Object.entries(badInputs))
   test(`refused: ${name}`, async () => {
     const error = refuses(() => attend(changes), kind, ...patterns);
     await refusesAsync({ ...valid(), ...changes }, error);
+    const explained = refuses(() => attention.explain({ ...valid(), ...changes }), kind, ...patterns);
+    assert.equal(explained.message, error.message);
   });
 
 test('refused: what is not an options object', async () => {
   for (const options of [undefined, null, [], 'queries']) {
     const error = refuses(() => attention.getMaskedAttentionOutput(options), TypeError, /options/);
     await refusesAsync(options, error);
+    assert.equal(refuses(() => attention.explain(options), TypeError, /options/).message, error.message);
   }
 });
 

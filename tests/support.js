@@ -117,8 +117,10 @@ export function compare(what, actual, exact, naive, options) {
     // relative to the row's sum; what float32 cannot hold at all may be 0
     denominator: (n) => exact.denominator[n] * logit + 1e-30,
     numerator: (n) => exact.maxValue * survivors * exact.sum[Math.floor(n / valueDim)] * logit + 1e-30,
+    // beyond all scores where the weights of a sparse mask are tiny
+    logSumExp: (n) => Math.max(1 + exact.maxScore, Math.abs(exact.logSumExp[n])),
   };
-  const scale = scales[what] ?? (() => 1 + exact.maxScore); // logSumExp, rowMax, scores: large before a softcap
+  const scale = scales[what] ?? (() => 1 + exact.maxScore); // rowMax, scores: large before a softcap
   const found = errors(what, actual, pick(exact), pick(naive), scale);
   const bound = 1.5 * found.naive + epsilon;
   if (!found.message && !(found.ours <= bound))
