@@ -6,12 +6,26 @@
 
 #include "mask.h"
 
-/* Entries of one row within the window; writes their columns where indices is not NULL. */
+/* Entries of one row within the window, where they are the mask's own list. */
+static size_t copy_list(const struct attn_result *result, const struct attn_sparse_row *row, uint32_t *indices) {
+    const uint32_t *list = row->problem->sparse_mask.nodes->indices;
+    const uint32_t begin = (uint32_t)result->column_begin;
+    size_t first, last;
+    attn_sparse_listed(&first, &last, row, result->column_begin, result->column_end);
+    for (size_t n = first; indices && n < last; n++) indices[n - first] = list[n] - begin;
+    return first < last ? last - first : 0;
+}
+
+/* Entries of any row within the window; writes their columns where indices is not NULL. */
 static size_t list_row(const struct attn_problem *problem, const struct attn_result *result,
                        const struct attn_mask_row *row, uint32_t *indices) {
     const size_t begin = result->column_begin, end = result->column_end;
     const size_t tiles = (problem->k_len + ATTN_TILE_KEYS - 1) / ATTN_TILE_KEYS;
+    const struct attn_sparse_row list = {problem, row->batch, row->head, row->query};
     size_t count = 0;
+    if (attn_sparse_list(&problem->sparse_mask) && !attn_sparse_lists_zeros(&list)) {
+        return copy_list(result, &list, indices);
+    }
     for (size_t tile = begin / ATTN_TILE_KEYS; tile * ATTN_TILE_KEYS < end; tile++) {
         tile = attn_mask_next(problem, row, tile, tiles);
         const size_t key = tile * ATTN_TILE_KEYS;

@@ -31,22 +31,27 @@ struct list {
 /* Some of them. */
 struct chunk {
     size_t count;
-    const uint32_t *columns, *positions;
+    const uint32_t *columns, *positions; /* positions NULL: `position` and those after it */
+    uint32_t position;
     const float *weights, *bias; /* NULL: all ones, all zeros */
 };
 
 /* Whether the row's keys can be taken from the mask's own list: all of them are to be gathered, as they are. */
 static int is_direct(struct list *list, size_t r) {
-    const struct attn_problem *problem = list->c->problem;
-    const struct attn_mask_node *leaf = attn_sparse_list(&problem->sparse_mask);
-    if (!leaf || list->is_window || attn_row_uses(list->c, r, ATTN_ROUTING_TILE) || attn_mask_is_biased(problem))
-        return 0;
-    if (problem->weighting == ATTN_WEIGHTING_INVERSE) return 0;
-    const struct attn_sparse_row row = {problem, list->row->batch, list->row->head, list->row->query};
-    attn_sparse_listed(&list->first, &list->last, &row, list->row->key_begin, list->row->key_end);
-    for (size_t n = list->first; leaf->weights && n < list->last; n++) {
-        if (leaf->weights[n] == 0) return 0;
-    }
+    const struct attn_context *c = list->c;
+    const struct attn_problem *problem = c->problem;
+    const struct attn_mask_row *place = list->row;
+    const struct attn_sparse_row row = {problem, place->batch, place->head, place->query};
+    size_t begin = 0, end = problem->k_len, first, last;
+    if (list->routing != ATTN_ROUTING_GATHER || attn_row_uses(c, r, ATTN_ROUTING_TILE)) return 0;
+    if (attn_mask_is_biased(problem) || problem->weighting == ATTN_WEIGHTING_INVERSE) return 0;
+    if (!attn_sparse_list(&problem->sparse_mask) || attn_sparse_lists_zeros(&row)) return 0;
+    if (list->is_window) begin = c->result->column_begin, end = c->result->column_end;
+    attn_sparse_listed(&first, &last, &row, begin, end);
+    attn_sparse_listed(&list->first, &list->last, &row, attn_larger(begin, place->key_begin),
+                       attn_smaller(end, place->key_end));
+    if (list->first >= list->last) list->first = list->last = first;
+    list->position = (uint32_t)(list->first - first);
     return 1;
 }
 
@@ -124,7 +129,8 @@ static size_t next_chunk(struct list *list, struct chunk *chunk) {
         if (leaf->weights) attn_copy_f32(list->weights, leaf->weights + list->first, chunk->count);
         chunk->weights = leaf->weights ? list->weights : NULL;
         chunk->bias = NULL;
-        list->first += chunk->count;
+        chunk->positions = NULL, chunk->position = list->position;
+        list->first += chunk->count, list->position += (uint32_t)chunk->count;
         return chunk->count;
     }
     const size_t key_end = list->is_window ? c->result->column_end : list->row->key_end;
@@ -295,7 +301,8 @@ void attn_gather_entries(const struct attn_context *c, size_t r, float *entries,
         while (next_chunk(&list, &chunk)) {
             weigh(c, &chunk, r, (enum attn_routing)routing, closed);
             for (size_t n = 0; n < chunk.count; n++) {
-                if (chunk.positions[n] < count) entries[chunk.positions[n]] = c->scores[n];
+                size_t position = chunk.positions ? chunk.positions[n] : chunk.position + n;
+                if (position < count) entries[position] = c->scores[n];
             }
         }
     }

@@ -272,6 +272,15 @@ void attn_sparse_listed(size_t *first, size_t *last, const struct attn_sparse_ro
     if (end < row->problem->k_len) *last = lower_bound(leaf->indices, *first, *last, end);
 }
 
+int attn_sparse_lists_zeros(const struct attn_sparse_row *row) {
+    const struct attn_mask_node *leaf = row->problem->sparse_mask.nodes;
+    const size_t r = leaf_row(leaf, row);
+    for (size_t n = leaf->ptr[r]; leaf->weights && n < leaf->ptr[r + 1]; n++) {
+        if (leaf->weights[n] == 0) return 1;
+    }
+    return 0;
+}
+
 const float *attn_sparse_weights(const struct attn_sparse_row *row, size_t tile) {
     const struct attn_mask *mask = &row->problem->sparse_mask;
     const size_t k_len = row->problem->k_len, key = tile * ATTN_TILE_KEYS;

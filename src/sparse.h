@@ -31,6 +31,9 @@ static inline size_t attn_sparse_block_rows(const struct attn_mask *mask) {
     return mask->count == 1 && mask->nodes->kind == ATTN_MASK_BLOCKS ? mask->nodes->block_rows : 0;
 }
 
+/* Whether the row of such a list has entries of weight 0, which are none. */
+int attn_sparse_lists_zeros(const struct attn_sparse_row *row);
+
 /* Weights of all of the tile's columns where they stand, if that is what the mask is made of; else NULL. */
 const float *attn_sparse_weights(const struct attn_sparse_row *row, size_t tile);
 
