@@ -118,7 +118,7 @@ static real leaf_weight(const struct attn_problem *p, const struct attn_mask_nod
         return leaf->begins[of_batch] <= j && j < leaf->ends[of_batch] &&
                (!leaf->key_ids || leaf->key_ids[b * p->k_len + j] == leaf->query_ids[of_batch]);
     case ATTN_MASK_BLOCKS: {
-        const size_t rows = (p->q_len + leaf->block_rows - 1) / leaf->block_rows;
+        const size_t rows = (p->q_len - 1) / leaf->block_rows + 1; /* no sum: it may not fit 32 bits */
         return listed(leaf->ptr, leaf->indices, head * rows + r.i / leaf->block_rows, j / leaf->block_columns, &at);
     }
     case ATTN_MASK_BITS: return leaf->bits[row * ((p->k_len + 127) / 128 * 4) + j / 32] >> j % 32 & 1;

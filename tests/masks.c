@@ -224,10 +224,13 @@ static size_t workspace_bytes(size_t heads, size_t key_heads, size_t q_len, size
     struct attn_plan plan;
     attn_problem_init(&p, 1, heads, key_heads, key_heads, q_len, k_len, 64, 64);
     struct attn_tensor *const tensors[] = {&p.queries, &p.keys, &p.values};
-    for (size_t n = 0; n < COUNT(tensors); n++) tensors[n]->data = nothing; /* planned, not run */
+    /* planned, not run: every stride is 0, so that what they claim fits 32 bits */
+    for (size_t n = 0; n < COUNT(tensors); n++)
+        *tensors[n] = (struct attn_tensor){.data = nothing, .column_stride = 1, .capacity = 64};
     p.sparse_mask = mask;
     attn_result_init(&r, &p);
     r.output = (float *)nothing;
+    r.output_batch_stride = r.output_head_stride = r.output_row_stride = 0;
     CHECK(attn_plan_init(&plan, &p, &r) == ATTN_OK);
     return plan.workspace_bytes;
 }

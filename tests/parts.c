@@ -25,7 +25,7 @@ static void copy_node(struct attn_mask_node *node, const struct attn_problem *p)
     const enum attn_mask_kind kind = from.kind;
     const int has_indices = kind == ATTN_MASK_CSR || kind == ATTN_MASK_BLOCKS;
     size_t rows = heads * p->q_len, words = (p->k_len + 127) / 128 * 4;
-    if (kind == ATTN_MASK_BLOCKS) rows = heads * ((p->q_len + from.block_rows - 1) / from.block_rows);
+    if (kind == ATTN_MASK_BLOCKS) rows = p->q_len ? heads * ((p->q_len - 1) / from.block_rows + 1) : 0;
     node->begins = node->ends = node->bits = node->ptr = node->indices = NULL;
     node->query_ids = node->key_ids = NULL;
     node->weights = NULL;
