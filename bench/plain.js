@@ -39,6 +39,11 @@ export function attendRow({ shape, data, options }, batch, head, query, weights,
     weights[key] = score;
     if (score > max) max = score;
   }
+  const out = output.subarray(row * valueDim, (row + 1) * valueDim).fill(0);
+  if (max === -Infinity) { // a row that keeps nothing
+    weights.fill(0);
+    return;
+  }
   if (sinks) max = Math.max(max, sinks[head]);
   let sum = sinks ? Math.exp(sinks[head] - max) : 0;
   for (let key = begin; key < end; key++) {
@@ -46,7 +51,6 @@ export function attendRow({ shape, data, options }, batch, head, query, weights,
     weights[key] = isKept ? Math.exp(weights[key] - max) * (mask ? weightOf(key) : 1) : 0;
     sum += weights[key];
   }
-  const out = output.subarray(row * valueDim, (row + 1) * valueDim).fill(0);
   for (let key = begin; key < end; key++) {
     weights[key] /= sum;
     const value = (keyBase + key) * valueDim;

@@ -300,6 +300,19 @@ export async function mustNotCompile(): Promise<void> {
   attention.getMaskedAttentionOutput({ ...inputs, returnAttentionWeights: flag }).weights.data;
   // @ts-expect-error half precision comes in another array
   const wrong: Float32Array = attention.getMaskedAttentionOutput({ ...inputs, outputDtype: 'bfloat16' }).output.data;
+  // @ts-expect-error sparse weights are three arrays, not a tensor
+  attention.getMaskedAttentionOutput({ ...inputs, returnAttentionWeights: true, weightsFormat: 'sparse' }).weights.data;
+  // @ts-expect-error there are two formats
+  attention.getMaskedAttentionOutput({ ...inputs, returnAttentionWeights: true, weightsFormat: 'csr' });
+  // @ts-expect-error explaining computes nothing
+  attention.explain(inputs).output;
+  const values: Float32Array = attention.getMaskedAttentionOutput({
+    ...inputs,
+    returnAttentionWeights: true,
+    weightsFormat: 'sparse',
+  }).weights.values;
+  const tiles: number = attention.explain(inputs).tilesPartial;
+  void [values, tiles];
   // @ts-expect-error partials take no sinks
   attention.getAttentionPartials({ ...inputs, sinks: new Float32Array(1) });
   // @ts-expect-error and know two maxima
