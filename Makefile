@@ -5,8 +5,8 @@
 
 config ?= release
 
-core    := attn check mask sparse plan route run strip gather close entries explain tile tile_f32 tile_f16 tile_bf16 pack softmax source dropout partials rng memory
-exports := attn_plan_init attn_run attn_run_slice attn_partials_merge attn_partials_finish attn_list_entries attn_explain attn_convert attn_memory_base \
+core    := attn check mask masker select oracle quest sparse plan route run strip gather close entries explain tile tile_f32 tile_f16 tile_bf16 pack softmax source dropout partials rng memory
+exports := attn_plan_init attn_run attn_run_slice attn_partials_merge attn_partials_finish attn_list_entries attn_explain attn_convert attn_masker_plan_init attn_masker_append attn_masker_choose attn_memory_base \
            attn_heap_init attn_heap_extend attn_heap_alloc attn_heap_free attn_heap_shortfall attn_heap_used
 tests   := test numbers heap statuses mask_statuses kernels slices extremes grid masks entries random_problems properties parts subject cells programs
 fuzzers := problem
@@ -64,11 +64,12 @@ wasm: build/abi.c node_modules/.package-lock.json
 
 js/base.wasm js/relaxed.wasm build/abi.wasm build/tests/bits-base.wasm build/tests/bits-relaxed.wasm: wasm
 	@:
-build/abi.c: src/attn.h tools/abi.mjs
+headers := src/attn.h src/maskers.h
+build/abi.c: $(headers) tools/abi.mjs
 	@mkdir -p $(@D)
-	node tools/abi.mjs src/attn.h > $@
+	node tools/abi.mjs $(headers) > $@
 js/abi.js: build/abi.wasm
-	node tools/abi.mjs src/attn.h $< > $@
+	node tools/abi.mjs $(headers) $< > $@
 js/binary-%.js: js/%.wasm tools/embed.mjs
 	node tools/embed.mjs $< > $@
 

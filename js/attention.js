@@ -13,11 +13,14 @@ import {
   readProjectionCall,
   readTensorCall,
 } from './options.js';
+import { Registry } from './maskers.js';
+import { SparseAttention } from './sparse-attention.js';
 import { Tensor } from './tensor.js';
 
 export class Attention {
   #engine;
   #about;
+  #maskers = new Registry();
 
   constructor(engine, about) {
     this.#engine = engine;
@@ -63,6 +66,15 @@ export class Attention {
   finishPartials(partials, options) {
     this.#engine.assertOpen();
     return finish(this.#engine, readFinishCall(partials, options));
+  }
+
+  createSparseAttention(maskers) {
+    this.#engine.assertOpen();
+    return new SparseAttention(this, this.#engine, this.#maskers, maskers);
+  }
+
+  registerMasker(name, factory) {
+    this.#maskers.register(name, factory);
   }
 
   tensor(dims, dtype) {

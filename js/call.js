@@ -22,9 +22,14 @@ export function attend(engine, call) {
 
 /** Counts what attention would do. */
 export function explain(engine, call) {
-  let explanation;
-  perform(engine, call, () => void (explanation = withRun(engine, call, (run) => run.explain())));
-  return explanation;
+  return withPlanned(engine, call, (run) => run.explain());
+}
+
+/** What `use` makes of a run whose problem stands in wasm memory, checked and planned. */
+export function withPlanned(engine, call, use) {
+  let made;
+  perform(engine, call, () => void (made = withRun(engine, call, use)));
+  return made;
 }
 
 /**

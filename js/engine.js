@@ -21,6 +21,9 @@ const EXPORTS = [
   'attn_partials_merge',
   'attn_partials_finish',
   'attn_convert',
+  'attn_masker_plan_init',
+  'attn_masker_append',
+  'attn_masker_choose',
   'attn_heap_init',
   'attn_heap_extend',
   'attn_heap_alloc',
@@ -65,10 +68,10 @@ export class Engine {
 
   /** An export whose traps end the engine. */
   #guard(call) {
-    // Seven parameters are the most that an export takes; those that it lacks are ignored.
-    return (a, b, c, d, e, f, g) => {
+    // Eight parameters are the most that an export takes; those that it lacks are ignored.
+    return (a, b, c, d, e, f, g, h) => {
       try {
-        return call(a, b, c, d, e, f, g);
+        return call(a, b, c, d, e, f, g, h);
       } catch (cause) {
         this.#end('this attention instance stopped after an internal error; make a new one');
         throw new AttentionError(

@@ -6,6 +6,7 @@ import { create } from './create.js';
 
 export { AttentionError } from './errors.js';
 export { Mask } from './mask.js';
+export { maskers } from './maskers.js';
 export { getNumKeyValueGroups, repeatKv } from './shapes.js';
 
 export function createAttention(options = {}) {

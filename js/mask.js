@@ -28,6 +28,9 @@ const FROM_STATIC_METHOD = Symbol('made by a static method');
 /** For the package: the form of a mask, for reading only; 'full' whenever it keeps all. `name` is for messages. */
 export let formOf;
 
+/** For the package: the mask of a form that is right by construction. */
+export let maskOfForm;
+
 /** For the package: has `cache`, a WeakRef, told when the mask is disposed. */
 export let tellWhenDisposed;
 
@@ -42,6 +45,7 @@ export class Mask {
       const form = mask.#open(name);
       return mask.isFull() ? FULL : form;
     };
+    maskOfForm = (shape, form) => make(Object.freeze([...shape]), form);
     tellWhenDisposed = (mask, cache) => mask.#caches.add(cache);
   }
 

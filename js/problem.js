@@ -272,7 +272,7 @@ function readDropout(problem, options) {
   if (!(rate >= 0 && rate <= 1)) throw rangeError('dropout', 'a number in 0..1', rate);
   const mask = dropoutMask === undefined ? undefined : readBroadcast(dropoutMask, 'dropoutMask', KEEP_DTYPES, problem);
   const acts = checkBoolean(training, 'training') && rate > 0;
-  if (seed !== undefined) readSeed(problem, seed);
+  if (seed !== undefined) [problem.seedLow, problem.seedHigh] = readSeedWords(seed);
   if (!acts) return;
   if (mask !== undefined) problem.dropoutMask = addInput(problem, mask);
   else if (seed === undefined) {
@@ -282,13 +282,13 @@ function readDropout(problem, options) {
 }
 
 /** Splits a seed into the two words of the generator's key. */
-function readSeed(problem, seed) {
+export function readSeedWords(seed, name = 'seed') {
   const isNumber = Number.isSafeInteger(seed) && seed >= 0;
   if (!isNumber && !(typeof seed === 'bigint' && seed >= 0n && seed < 1n << 64n)) {
     const expectation = 'an integer in 0..2^53 - 1, or a bigint in 0..2^64 - 1';
-    if (typeof seed !== 'number' && typeof seed !== 'bigint') throw typeError('seed', expectation, seed);
-    throw rangeError('seed', expectation, seed);
+    if (typeof seed !== 'number' && typeof seed !== 'bigint') throw typeError(name, expectation, seed);
+    throw rangeError(name, expectation, seed);
   }
-  problem.seedLow = isNumber ? seed % 2 ** 32 : Number(seed & 0xffffffffn);
-  problem.seedHigh = isNumber ? Math.floor(seed / 2 ** 32) : Number(seed >> 32n);
+  if (isNumber) return [seed % 2 ** 32, Math.floor(seed / 2 ** 32)];
+  return [Number(seed & 0xffffffffn), Number(seed >> 32n)];
 }

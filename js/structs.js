@@ -2,7 +2,7 @@
 
 /** The core's structs in wasm memory: where those of one call stand, and how a call is written into them. */
 
-import { DType, Explanation, MASK_NODES, MaskKind, MaskNode, Partials, Plan, Problem, Progress, Result, UNBOUNDED } from './abi.js';
+import { DType, Explanation, MASK_NODES, MaskKind, MaskNode, Masker, MaskerPlan, Partials, Plan, Problem, Progress, Result, UNBOUNDED } from './abi.js';
 import { nodesOf } from './mask-forms.js';
 import { align } from './memory.js';
 
@@ -13,7 +13,7 @@ export const DTYPE_CODES = {
   bool: DType.BOOL,
 };
 
-const SEQUENCE = [Problem, Result, Plan, Progress, Partials, Partials, Explanation];
+const SEQUENCE = [Problem, Result, Plan, Progress, Partials, Partials, Explanation, Masker, MaskerPlan];
 const NODES_BYTES = MASK_NODES * MaskNode.bytes;
 
 /** Addresses of one set of structs, one after the other from `base`. */
@@ -28,7 +28,9 @@ export class Structs {
     this.partials = this.progress + align(Progress.bytes);
     this.otherPartials = this.partials + align(Partials.bytes);
     this.explanation = this.otherPartials + align(Partials.bytes);
-    this.maskNodes = this.explanation + align(Explanation.bytes);
+    this.masker = this.explanation + align(Explanation.bytes);
+    this.maskerPlan = this.masker + align(Masker.bytes);
+    this.maskNodes = this.maskerPlan + align(MaskerPlan.bytes);
   }
 }
 
@@ -103,6 +105,20 @@ export function writeMask({ u32, i32 }, problemAt, nodesAt, form, copies) {
 /** How far a band reaches to one side; positions are 32 bits wide, so that farther is no farther. */
 function sideOf(distance = 0) {
   return distance < UNBOUNDED ? distance : UNBOUNDED;
+}
+
+const MASKER_DOUBLES = new Set(['mass', 'epsilon', 'quantile']);
+const MASKER_FLOATS = new Set(['temperature']);
+
+/** Writes a masker from its fields, named as the core's; those that are left out are 0. */
+export function writeMasker({ u32, f32, f64 }, at, fields) {
+  u32.fill(0, at >>> 2, (at + Masker.bytes) >>> 2);
+  for (const [name, value] of Object.entries(fields)) {
+    const address = at + Masker[name];
+    if (MASKER_DOUBLES.has(name)) f64[address >>> 3] = value;
+    else if (MASKER_FLOATS.has(name)) f32[address >>> 2] = value;
+    else u32[address >>> 2] = Number(value);
+  }
 }
 
 /** Writes of a problem what finishing partials asks for. */

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** What a masker gets to know: the problem's options, its sizes and positions, and the attention instance. */
+
+import { readProblem } from './problem.js';
+
+/** For the package: the engine of a problem. */
+export let engineOf;
+
+export class MaskerProblem {
+  #engine;
+
+  static {
+    engineOf = (problem) => problem.#engine;
+  }
+
+  /**
+   * @param attention the instance of which `engine` is the engine
+   * @param options those of getMaskedAttentionOutput that describe the problem, without a sparse mask
+   */
+  constructor(attention, engine, options) {
+    const { batch, heads, keyHeads, valueHeads, queryLength, keyLength, dim, valueDim, ...rest } = readProblem(options);
+    this.#engine = engine;
+    this.attention = attention;
+    this.options = options;
+    Object.assign(this, { batch, heads, keyHeads, valueHeads, queryLength, keyLength, dim, valueDim });
+    this.shape = Object.freeze([batch, heads, queryLength, keyLength]);
+    /** Of each batch, where its first query stands, counted in keys of this problem. */
+    this.queryPositions = Int32Array.from({ length: batch }, (_, b) =>
+      rest.queryOffsets === undefined ? keyLength - queryLength : rest.queryOffsets.data[b] - rest.keyOffset,
+    );
+    Object.freeze(this);
+  }
+}

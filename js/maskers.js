@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The maskers, and the registry by whose names maskers are made from JSON. */
+
+import { checkOptions, rangeError, typeError } from './checks.js';
+import { causal, local, sink } from './maskers-fixed.js';
+import { oracleTopK, oracleTopP } from './maskers-oracle.js';
+import { quest } from './maskers-quest.js';
+
+const builtIn = { sink, local, causal, oracleTopK, oracleTopP, quest };
+
+export const maskers = Object.freeze({ ...builtIn });
+
+/** Factories by name: those of the package, and those that register() adds to one instance. */
+export class Registry {
+  #factories = new Map(Object.entries(builtIn));
+
+  get names() {
+    return [...this.#factories.keys()];
+  }
+
+  register(name, factory) {
+    if (typeof name !== 'string' || name === '') throw typeError('name', 'a string that is not empty', name);
+    if (typeof factory !== 'function') throw typeError('factory', 'a function of options that returns a masker', factory);
+    if (this.#factories.has(name)) throw rangeError('name', 'one that is not registered yet', name);
+    this.#factories.set(name, factory);
+  }
+
+  /** A masker from { name, ...options }, or one as it is. */
+  read(value, where) {
+    if (typeof value?.apply === 'function') {
+      if (typeof value.name !== 'string') throw typeError(`${where}.name`, 'a string', value.name);
+      return value;
+    }
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw typeError(where, 'a masker, or { name, ...options }', value);
+    }
+    const { name, ...options } = value;
+    const factory = this.#factories.get(name);
+    if (factory === undefined) checkOptions({ [name]: true }, `${where}.name`, new Set(this.names));
+    try {
+      return factory(options);
+    } catch (error) {
+      error.message = `${where} (${name}): ${error.message}`;
+      throw error;
+    }
+  }
+}

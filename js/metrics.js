@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** How far attention over what a mask keeps is from attention over everything, and what both cost. */
+
+const PERCENTILE = 0.05;
+
+/**
+ * @param masked options of getMaskedAttentionOutput with the mask
+ * @param result what they gave
+ * @param dense what the same gives without the mask: { output, logSumExp }
+ */
+export function measure(attention, masked, result, mask, dense = measureDense(attention, masked)) {
+  const { logSumExp: kept } = attention.getMaskedAttentionOutput({
+    ...optionsOfProblem(masked),
+    sparseAttentionMask: mask.isEmpty() ? mask : mask.not().not(),
+    returnLogSumExp: true,
+  });
+  return {
+    density: mask.density(),
+    outputError: relativeError(result.output.data, dense.output.data),
+    massRecall: recallOf(kept.data, dense.logSumExp),
+    flops: attention.explain(masked).flops,
+    flopsDense: dense.flops,
+  };
+}
+
+/** Attention without a sparse mask, once for all masks that are compared with it. */
+export function measureDense(attention, masked) {
+  const options = optionsOfProblem(masked);
+  const started = performance.now();
+  const { output, logSumExp } = attention.getMaskedAttentionOutput({ ...options, returnLogSumExp: true });
+  const denseMilliseconds = performance.now() - started;
+  return { output, logSumExp, flops: attention.explain(options).flops, denseMilliseconds };
+}
+
+function optionsOfProblem(masked) {
+  const { sparseAttentionMask, maskWeighting, out, ...options } = masked;
+  return options;
+}
+
+/** ||a - b|| / ||b||, Euclidean norms. */
+function relativeError(a, b) {
+  let [difference, norm] = [0, 0];
+  for (let n = 0; n < a.length; n++) {
+    difference += (a[n] - b[n]) ** 2;
+    norm += b[n] ** 2;
+  }
+  return difference === 0 ? 0 : Math.sqrt(difference / norm);
+}
+
+/** Of each row the part of its dense attention that is kept: mean, 5th percentile, and the worst row. */
+function recallOf(kept, { data: dense, dims: [, heads, queries] }) {
+  const recalls = [];
+  let worst = 1;
+  let worstRow;
+  for (let row = 0; row < dense.length; row++) {
+    if (dense[row] === -Infinity) continue; // a row without keys has nothing to lose
+    const recall = Math.min(1, Math.exp(kept[row] - dense[row]));
+    recalls.push(recall);
+    if (recall < worst || worstRow === undefined) [worst, worstRow] = [recall, row];
+  }
+  if (recalls.length === 0) return { mean: 1, p5: 1, worst: 1, worstRow: undefined };
+  recalls.sort((a, b) => a - b);
+  const head = Math.floor(worstRow / queries);
+  return {
+    mean: recalls.reduce((sum, recall) => sum + recall, 0) / recalls.length,
+    p5: recalls[Math.floor(PERCENTILE * (recalls.length - 1))],
+    worst,
+    worstRow: { batch: Math.floor(head / heads), head: head % heads, query: worstRow % queries },
+  };
+}

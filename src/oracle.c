@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * oracle.c - maskers that compute every score: what others approximate, and what they are measured against.
+ *     top-k: the k largest logits; top-p: the fewest whose softmax, over what may be chosen, sums to more than p
+ *     group top-k: for the heads h of a group, the k largest q.k, q = sum over h of q_h: one list for all of them
+ */
+#include "masker.h"
+
+#include "select.h"
+#include "source.h"
+#include "vec_math.h"
+
+#define LOWEST (-__builtin_inff())
+
+static size_t scratch_bytes(const struct attn_masker *masker, const struct attn_problem *problem) {
+    (void)masker;
+    return 4 * problem->heads / problem->key_heads * problem->dim;
+}
+
+static void score_keys(const struct attn_masker_call *call, size_t batch, size_t group, size_t count) {
+    const struct attn_tensor *keys = &call->problem->keys;
+    const size_t stride = keys->row_stride * attn_dtype_bytes(keys->dtype);
+    attn_masker_dots(call, call->scores, call->scratch, count, call->problem->dim, keys->dtype,
+                     attn_source_address(keys, batch, group, 0), stride, call->problem->k_len);
+}
+
+static void score(const struct attn_masker_call *call, size_t batch, size_t group, size_t query) {
+    attn_masker_queries(call, call->scratch, batch, group, query);
+    score_keys(call, batch, group, call->group_heads);
+}
+
+/* Dot products become logits. */
+static void finish(const struct attn_masker_call *call, const struct attn_candidates *c, float *scores) {
+    const struct attn_problem *p = call->problem;
+    const struct vec_exp_constants exp_constants = vec_exp_constants();
+    const struct vec_tanh_constants tanh_constants = vec_tanh_constants();
+    const float inverse = p->softcap != 0 && 1 / p->softcap < 0x1p127f ? 1 / p->softcap : 0x1p127f;
+    for (size_t j = 0; j < call->stride; j += 4) {
+        vec s = vec_mul(vec_load(scores + j), vec_splat(p->scaling));
+        if (p->softcap != 0) {
+            s = vec_mul(vec_tanh(vec_mul(s, vec_splat(inverse)), &tanh_constants, &exp_constants),
+                        vec_splat(p->softcap));
+        }
+        vec_store(scores + j, s);
+    }
+    for (size_t j = 0; attn_mask_is_biased(p) && j < p->k_len; j++) {
+        if (c->eligible[j / 64] >> j % 64 & 1) scores[j] += attn_mask_bias(p, &c->row, j);
+    }
+}
+
+static void choose_largest(const struct attn_masker_call *call, struct attn_candidates *candidates, float *scores) {
+    finish(call, candidates, scores);
+    attn_choose_largest(call, candidates, scores);
+}
+
+static void choose_mass(const struct attn_masker_call *call, struct attn_candidates *candidates, float *scores) {
+    const struct vec_exp_constants constants = vec_exp_constants();
+    const size_t k_len = call->problem->k_len;
+    float largest = LOWEST;
+    finish(call, candidates, scores);
+    if (call->masker->mass >= 1) {
+        for (size_t n = 0; n < candidates->words; n++) candidates->chosen[n] = candidates->eligible[n];
+        return;
+    }
+    attn_candidates_restrict(candidates, scores, k_len, LOWEST);
+    for (size_t j = 0; j < k_len; j++) largest = scores[j] > largest ? scores[j] : largest;
+    if (largest == LOWEST) return;
+    for (size_t j = 0; j < call->stride; j += 4) {
+        vec x = vec_sub(vec_load(scores + j), vec_splat(largest));
+        vec_store(scores + j, vec_exp(x, &constants));
+    }
+    attn_candidates_restrict(candidates, scores, k_len, -1);
+    attn_select_mass(candidates->chosen, scores, k_len, call->masker->mass, call->selection);
+}
+
+static void score_sum(const struct attn_masker_call *call, size_t batch, size_t group, size_t query) {
+    const size_t dim = call->problem->dim;
+    float *queries = call->scratch;
+    attn_masker_queries(call, queries, batch, group, query);
+    for (size_t h = 1; h < call->group_heads; h++) {
+        for (size_t d = 0; d < dim; d++) queries[d] += queries[h * dim + d];
+    }
+    score_keys(call, batch, group, 1);
+    for (size_t h = 1; h < call->group_heads; h++) {
+        for (size_t j = 0; j < call->stride; j++) call->scores[h * call->stride + j] = call->scores[j];
+    }
+}
+
+const struct attn_masker_family attn_oracle_top_k = {
+    .scratch_bytes = scratch_bytes, .score = score, .choose = choose_largest};
+const struct attn_masker_family attn_oracle_top_p = {
+    .scratch_bytes = scratch_bytes, .score = score, .choose = choose_mass};
+const struct attn_masker_family attn_group_top_k = {
+    .shares_rows = 1, .scratch_bytes = scratch_bytes, .score = score_sum, .choose = choose_largest};
