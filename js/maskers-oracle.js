@@ -17,3 +17,9 @@ export const oracleTopP = coreMaskerFactory('oracleTopP', ['topP'], (options) =>
   const mass = checkFraction(options.topP, 'topP');
   return () => ({ kind: MaskerKind.TOP_P, mass });
 });
+
+/** One list for all query heads of a key head: the largest dot products with the sum of their queries. */
+export const groupTopK = coreMaskerFactory('groupTopK', ['heavySize'], (options) => {
+  const heavySize = checkSize(options.heavySize, 'heavySize');
+  return ({ keyLength }) => ({ kind: MaskerKind.GROUP_TOP_K, count: sizeOf(heavySize, keyLength) });
+});

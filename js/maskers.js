@@ -4,10 +4,10 @@
 
 import { checkOptions, rangeError, typeError } from './checks.js';
 import { causal, local, sink } from './maskers-fixed.js';
-import { oracleTopK, oracleTopP } from './maskers-oracle.js';
+import { groupTopK, oracleTopK, oracleTopP } from './maskers-oracle.js';
 import { quest } from './maskers-quest.js';
 
-const builtIn = { sink, local, causal, oracleTopK, oracleTopP, quest };
+const builtIn = { sink, local, causal, oracleTopK, oracleTopP, groupTopK, quest };
 
 export const maskers = Object.freeze({ ...builtIn });
 

@@ -24,8 +24,6 @@ const struct attn_masker_family *attn_masker_family(enum attn_masker_kind kind) 
 
 /* ---- workspace ---- */
 
-static size_t padded(size_t count) { return (count + 15) & ~(size_t)15; }
-
 static size_t words_of(size_t k_len) { return (k_len + ATTN_TILE_KEYS - 1) / ATTN_TILE_KEYS * (ATTN_TILE_KEYS / 64); }
 
 /* Takes `bytes` from what *at points to, 64-byte aligned; with at NULL it only counts. */
@@ -46,7 +44,7 @@ static size_t lay_out(struct attn_masker_call *call, struct attn_candidates *can
     *call = (struct attn_masker_call){.masker = masker, .problem = problem};
     if (family->layout) family->layout(&call->layout, masker, problem);
     call->group_heads = problem->heads / problem->key_heads;
-    call->stride = padded(problem->k_len);
+    call->stride = attn_masker_stride(problem);
     call->scores = take(at, &total, 4 * call->group_heads * call->stride);
     call->scratch = take(at, &total, family->scratch_bytes ? family->scratch_bytes(masker, problem) : 0);
     call->selection = take(at, &total, attn_select_bytes(problem->k_len));
@@ -230,12 +228,18 @@ void attn_masker_queries(const struct attn_masker_call *call, float *queries, si
     }
 }
 
+struct attn_rows attn_key_rows(const struct attn_problem *problem, size_t batch, size_t group) {
+    const struct attn_tensor *keys = &problem->keys;
+    return (struct attn_rows){attn_source_address(keys, batch, group, 0),
+                              keys->row_stride * attn_dtype_bytes(keys->dtype), keys->dtype};
+}
+
 void attn_masker_dots(const struct attn_masker_call *call, float *scores, const float *queries, size_t count,
-                      size_t dim, enum attn_dtype dtype, const void *base, size_t stride_bytes, size_t rows) {
+                      size_t dim, struct attn_rows rows, size_t rows_len) {
     const void *addresses[ATTN_TILE_KEYS];
-    for (size_t n = 0; n < rows; n += ATTN_TILE_KEYS) {
-        const size_t some = attn_smaller(ATTN_TILE_KEYS, rows - n);
-        for (size_t i = 0; i < some; i++) addresses[i] = (const uint8_t *)base + (n + i) * stride_bytes;
-        attn_tile_kernels[dtype].dot(scores + n, call->stride, queries, dim, count, addresses, some, dim);
+    for (size_t n = 0; n < rows_len; n += ATTN_TILE_KEYS) {
+        const size_t some = attn_smaller(ATTN_TILE_KEYS, rows_len - n);
+        for (size_t i = 0; i < some; i++) addresses[i] = (const uint8_t *)rows.base + (n + i) * rows.stride_bytes;
+        attn_tile_kernels[rows.dtype].dot(scores + n, call->stride, queries, dim, count, addresses, some, dim);
     }
 }

@@ -20,7 +20,7 @@ struct attn_masker_call {
     const struct attn_problem *problem;
     struct attn_index_layout layout;
     size_t group_heads; /* query heads that share a key head */
-    size_t stride;      /* of rows of scores: k_len rounded up to a multiple of 16 */
+    size_t stride;      /* attn_masker_stride */
     float *scores;      /* [group_heads, stride] */
     void *scratch;      /* of the family: attn_masker_family.scratch_bytes */
     void *selection;    /* scratch of select.h */
@@ -54,6 +54,11 @@ extern const struct attn_masker_family attn_oracle_top_k, attn_oracle_top_p, att
 
 const struct attn_masker_family *attn_masker_family(enum attn_masker_kind kind);
 
+/* Of rows of scores. */
+static inline size_t attn_masker_stride(const struct attn_problem *problem) {
+    return (problem->k_len + 15) & ~(size_t)15;
+}
+
 static inline size_t attn_index_part_bytes(const struct attn_index_layout *layout, size_t capacity) {
     if (!layout->heads) return 0;
     return layout->header_bytes + (capacity + layout->unit_keys - 1) / layout->unit_keys * layout->unit_bytes;
@@ -75,10 +80,19 @@ void attn_candidates_restrict(const struct attn_candidates *candidates, float *s
 /* Chooses the masker's `count` largest scores. */
 void attn_choose_largest(const struct attn_masker_call *call, struct attn_candidates *candidates, float *scores);
 
-/* Dot products of `count` rows of queries [dim] with rows of a matrix, row n of which stands at
- * base + n * stride_bytes: scores[r * call->stride + n]. */
+/* Rows of a matrix: row n stands at base + n * stride_bytes. */
+struct attn_rows {
+    const void *base;
+    size_t stride_bytes;
+    enum attn_dtype dtype;
+};
+
+/* The keys that a group reads. */
+struct attn_rows attn_key_rows(const struct attn_problem *problem, size_t batch, size_t group);
+
+/* Dot products of `count` queries [dim] with the first `rows_len` rows: scores[r * call->stride + n]. */
 void attn_masker_dots(const struct attn_masker_call *call, float *scores, const float *queries, size_t count,
-                      size_t dim, enum attn_dtype dtype, const void *base, size_t stride_bytes, size_t rows);
+                      size_t dim, struct attn_rows rows, size_t rows_len);
 
 /* The queries of a group as floats [group_heads, dim]. */
 void attn_masker_queries(const struct attn_masker_call *call, float *queries, size_t batch, size_t group, size_t query);

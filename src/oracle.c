@@ -2,7 +2,6 @@
  *
  * oracle.c - maskers that compute every score: what others approximate, and what they are measured against.
  *     top-k: the k largest logits; top-p: the fewest whose softmax, over what may be chosen, sums to more than p
- *     group top-k: for the heads h of a group, the k largest q.k, q = sum over h of q_h: one list for all of them
  */
 #include "masker.h"
 
@@ -17,16 +16,11 @@ static size_t scratch_bytes(const struct attn_masker *masker, const struct attn_
     return 4 * problem->heads / problem->key_heads * problem->dim;
 }
 
-static void score_keys(const struct attn_masker_call *call, size_t batch, size_t group, size_t count) {
-    const struct attn_tensor *keys = &call->problem->keys;
-    const size_t stride = keys->row_stride * attn_dtype_bytes(keys->dtype);
-    attn_masker_dots(call, call->scores, call->scratch, count, call->problem->dim, keys->dtype,
-                     attn_source_address(keys, batch, group, 0), stride, call->problem->k_len);
-}
-
 static void score(const struct attn_masker_call *call, size_t batch, size_t group, size_t query) {
+    const struct attn_problem *p = call->problem;
     attn_masker_queries(call, call->scratch, batch, group, query);
-    score_keys(call, batch, group, call->group_heads);
+    attn_masker_dots(call, call->scores, call->scratch, call->group_heads, p->dim, attn_key_rows(p, batch, group),
+                     p->k_len);
 }
 
 /* Dot products become logits. */
@@ -73,22 +67,7 @@ static void choose_mass(const struct attn_masker_call *call, struct attn_candida
     attn_select_mass(candidates->chosen, scores, k_len, call->masker->mass, call->selection);
 }
 
-static void score_sum(const struct attn_masker_call *call, size_t batch, size_t group, size_t query) {
-    const size_t dim = call->problem->dim;
-    float *queries = call->scratch;
-    attn_masker_queries(call, queries, batch, group, query);
-    for (size_t h = 1; h < call->group_heads; h++) {
-        for (size_t d = 0; d < dim; d++) queries[d] += queries[h * dim + d];
-    }
-    score_keys(call, batch, group, 1);
-    for (size_t h = 1; h < call->group_heads; h++) {
-        for (size_t j = 0; j < call->stride; j++) call->scores[h * call->stride + j] = call->scores[j];
-    }
-}
-
 const struct attn_masker_family attn_oracle_top_k = {
     .scratch_bytes = scratch_bytes, .score = score, .choose = choose_largest};
 const struct attn_masker_family attn_oracle_top_p = {
     .scratch_bytes = scratch_bytes, .score = score, .choose = choose_mass};
-const struct attn_masker_family attn_group_top_k = {
-    .shares_rows = 1, .scratch_bytes = scratch_bytes, .score = score_sum, .choose = choose_largest};

@@ -77,8 +77,8 @@ static void score(const struct attn_masker_call *call, size_t batch, size_t grou
         }
     }
     const uint8_t *labels = attn_index_unit(call, batch, group, 0) + (is_exact(call->masker) ? 0 : 8 * p->dim);
-    attn_masker_dots(call, call->scores, floats_of(call), call->group_heads, 2 * p->dim, ATTN_FLOAT32, labels,
-                     call->layout.unit_bytes, pages);
+    const struct attn_rows rows = {labels, call->layout.unit_bytes, ATTN_FLOAT32};
+    attn_masker_dots(call, call->scores, floats_of(call), call->group_heads, 2 * p->dim, rows, pages);
 }
 
 /* Bits [64 * word, 64 * word + 64) of those from begin to end. */

@@ -102,14 +102,26 @@ static void collect(struct candidates *c, const float *scores, size_t count, flo
     }
 }
 
+/* Collects at least the k largest; returns the k-th, or LOWEST where there are no more than k. */
+static float collect_largest(struct candidates *c, const float *scores, size_t count, size_t k, void *scratch) {
+    *c = candidates_in(scratch, count);
+    const float threshold = guess(scores, count, k, (float *)(c->columns + ((count + 15) & ~(size_t)15)));
+    collect(c, scores, count, threshold);
+    if (c->count < k && threshold > LOWEST) collect(c, scores, count, LOWEST);
+    return c->count > k ? nth_largest(c->copy, c->count, k - 1) : LOWEST;
+}
+
+float attn_select_least(const float *scores, size_t count, size_t k, void *scratch) {
+    struct candidates c;
+    const float least = collect_largest(&c, scores, count, k, scratch);
+    return c.count == k ? nth_largest(c.copy, k, k - 1) : least;
+}
+
 void attn_select_largest(uint64_t *chosen, const float *scores, size_t count, size_t k, void *scratch) {
-    struct candidates c = candidates_in(scratch, count);
-    float *sample = (float *)(c.columns + ((count + 15) & ~(size_t)15)), threshold = guess(scores, count, k, sample);
+    struct candidates c;
     size_t larger = 0;
     if (!k) return;
-    collect(&c, scores, count, threshold);
-    if (c.count < k && threshold > LOWEST) collect(&c, scores, count, LOWEST);
-    const float least = c.count > k ? nth_largest(c.copy, c.count, k - 1) : LOWEST;
+    const float least = collect_largest(&c, scores, count, k, scratch);
     for (size_t n = 0; n < c.count; n++) larger += c.scores[n] > least;
     size_t equals = k > larger ? k - larger : 0;
     for (size_t n = 0; n < c.count; n++) {

@@ -15,6 +15,9 @@ size_t attn_select_bytes(size_t count);
  * -infinity and NaN are never chosen. Scores are readable up to a multiple of 16. */
 void attn_select_largest(uint64_t *chosen, const float *scores, size_t count, size_t k, void *scratch);
 
+/* The k-th largest, k >= 1; -infinity where fewer are larger than that. */
+float attn_select_least(const float *scores, size_t count, size_t k, void *scratch);
+
 /* Sets the bits of the fewest largest whose sum exceeds `mass` of the sum of all, and of the equals of the smallest of
  * them. Scores are >= 0. */
 void attn_select_mass(uint64_t *chosen, const float *scores, size_t count, double mass, void *scratch);

@@ -33,6 +33,12 @@
  *     vec_multiply_u32(a, b, &high)                 the low halves of the products, and the high ones
  *     vec_at_least_u32(a, b)                        lane mask of a >= b
  *
+ * Four signed integers of 32 bits in the same type:
+ *     vec_dot_bytes(sum, bytes, words)              sum with the products of 16 signed bytes and 16 words of 16 bits added,
+ *                                                   four to a lane
+ *     vec_sum_each_i32(v)                           the sums of the lanes of v[0] .. v[3]
+ *     vec_from_i32(v)                               as floats
+ *
  * Engines place constants and instructions where the compiler put them, and the compiler takes registers for
  * plentiful. Hints that change no value:
  *     vec_constant(x)                               a splat that stays out of the loop it is used in

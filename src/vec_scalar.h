@@ -92,6 +92,15 @@ static inline vec vec_multiply_u32(vec a, vec b, vec *high) {
 }
 static inline vec vec_at_least_u32(vec a, vec b) { VEC_LANES(r.bits[i] = a.bits[i] >= b.bits[i] ? UINT32_MAX : 0); }
 
+static inline vec vec_dot_bytes(vec sum, const int8_t *bytes, const int16_t *words) {
+    for (int i = 0; i < 16; i++) sum.bits[i / 2 % 4] += (uint32_t)(bytes[i] * words[i]);
+    return sum;
+}
+static inline vec vec_sum_each_i32(const vec v[4]) {
+    VEC_LANES(r.bits[i] = v[i].bits[0] + v[i].bits[1] + v[i].bits[2] + v[i].bits[3]);
+}
+static inline vec vec_from_i32(vec v) { VEC_LANES(r.lane[i] = (float)(int32_t)v.bits[i]); }
+
 static inline float vec_first(vec v) { return v.lane[0]; }
 static inline float vec_sum(vec v) { return (v.lane[0] + v.lane[2]) + (v.lane[1] + v.lane[3]); }
 static inline vec vec_sum_each(const vec v[4]) { VEC_LANES(r.lane[i] = vec_sum(v[i])); }

@@ -87,6 +87,18 @@ static inline vec vec_multiply_u32(vec a, vec b, vec *high) {
 }
 static inline vec vec_at_least_u32(vec a, vec b) { return wasm_u32x4_ge(a, b); }
 
+static inline vec vec_dot_bytes(vec sum, const int8_t *bytes, const int16_t *words) {
+    const vec all = wasm_v128_load(bytes);
+    sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(all), wasm_v128_load(words)));
+    return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(all), wasm_v128_load(words + 8)));
+}
+static inline vec vec_sum_each_i32(const vec v[4]) {
+    vec a = wasm_i32x4_add(wasm_i64x2_shuffle(v[0], v[1], 0, 2), wasm_i64x2_shuffle(v[0], v[1], 1, 3));
+    vec b = wasm_i32x4_add(wasm_i64x2_shuffle(v[2], v[3], 0, 2), wasm_i64x2_shuffle(v[2], v[3], 1, 3));
+    return wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
+}
+static inline vec vec_from_i32(vec v) { return wasm_f32x4_convert_i32x4(v); }
+
 static inline float vec_first(vec v) { return wasm_f32x4_extract_lane(v, 0); }
 static inline float vec_sum(vec v) {
     v = wasm_f32x4_add(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
