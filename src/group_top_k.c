@@ -10,6 +10,9 @@
 #include "select.h"
 #include "source.h"
 #include "tile.h"
+#include "vec.h"
+
+#define LOWEST (-__builtin_inff())
 
 static void layout(struct attn_index_layout *layout, const struct attn_masker *masker,
                    const struct attn_problem *problem) {
@@ -63,24 +66,43 @@ static void choose_biased(const struct attn_masker_call *call, struct attn_candi
     attn_choose_largest(call, c, scores);
 }
 
+/* Keys to be scored exactly. */
+struct keys {
+    size_t count, listed[ATTN_TILE_KEYS];
+    const void *addresses[ATTN_TILE_KEYS];
+};
+
+static void score_listed(const struct attn_masker_call *call, float *scores, struct keys *keys) {
+    const size_t dim = call->problem->dim;
+    float exact[ATTN_TILE_KEYS];
+    if (!keys->count) return;
+    attn_tile_kernels[call->problem->keys.dtype].dot(exact, ATTN_TILE_KEYS, call->scratch, dim, 1, keys->addresses,
+                                                     keys->count, dim);
+    for (size_t n = 0; n < keys->count; n++) scores[keys->listed[n]] = exact[n];
+    keys->count = 0;
+}
+
 /* From bounds of the keys' scores, where a lower one of NaN takes a key out; they are overwritten. */
 static void choose_bounded(const struct attn_masker_call *call, struct attn_candidates *c, float *lower) {
-    const struct attn_problem *p = call->problem;
-    const struct attn_rows keys = attn_key_rows(p, c->row.batch, c->row.head / call->group_heads);
-    const float *upper = upper_of(call),
-                least = attn_select_least(lower, p->k_len, call->masker->count, call->selection);
-    const void *addresses[ATTN_TILE_KEYS];
-    size_t places[ATTN_TILE_KEYS], some = 0;
-    float scores[ATTN_TILE_KEYS];
-    for (size_t j = 0; j < p->k_len; j++) {
-        const int may_be_chosen = lower[j] == lower[j] && upper[j] >= least;
-        lower[j] = -__builtin_inff();
-        if (may_be_chosen) places[some] = j, addresses[some++] = (const uint8_t *)keys.base + j * keys.stride_bytes;
-        if (!some || (some < ATTN_TILE_KEYS && j + 1 < p->k_len)) continue;
-        attn_tile_kernels[keys.dtype].dot(scores, ATTN_TILE_KEYS, call->scratch, p->dim, 1, addresses, some, p->dim);
-        while (some) some--, lower[places[some]] = scores[some];
+    const size_t k_len = call->problem->k_len, k = call->masker->count;
+    const struct attn_rows rows = attn_key_rows(call->problem, c->row.batch, c->row.head / call->group_heads);
+    const float *upper = upper_of(call);
+    const vec least = vec_splat(attn_select_least(lower, k_len, k, call->selection)), out = vec_splat(LOWEST);
+    struct keys keys = {.count = 0};
+    for (size_t j = 0; j < k_len; j += 4) {
+        const vec low = vec_load(lower + j), high = vec_load(upper + j);
+        uint32_t bits = vec_bits(vec_at_least(high, least)) & vec_bits(vec_equal(low, low));
+        vec_store(lower + j, out);
+        if (keys.count + 4 > ATTN_TILE_KEYS) score_listed(call, lower, &keys);
+        for (; bits; bits &= bits - 1) {
+            const size_t key = j + (size_t)__builtin_ctz(bits);
+            if (key >= k_len) break;
+            keys.listed[keys.count] = key;
+            keys.addresses[keys.count++] = (const uint8_t *)rows.base + key * rows.stride_bytes;
+        }
     }
-    attn_select_largest(c->chosen, lower, p->k_len, call->masker->count, call->selection);
+    score_listed(call, lower, &keys);
+    attn_select_largest(c->chosen, lower, k_len, k, call->selection);
 }
 
 static void choose(const struct attn_masker_call *call, struct attn_candidates *c, float *scores) {

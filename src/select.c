@@ -86,11 +86,10 @@ static void collect(struct candidates *c, const float *scores, size_t count, flo
     const vec least = vec_splat(threshold);
     c->count = 0;
     for (size_t j = 0; j < count; j += 16) {
-        uint32_t bits = 0;
-        for (size_t n = 0; n < 4; n++) {
-            const vec four = vec_load(scores + j + 4 * n);
-            bits |= vec_bits(vec_or(vec_less(least, four), vec_equal(least, four))) << 4 * n;
-        }
+        const vec a = vec_at_least(vec_load(scores + j), least), b = vec_at_least(vec_load(scores + j + 4), least),
+                  d = vec_at_least(vec_load(scores + j + 8), least), e = vec_at_least(vec_load(scores + j + 12), least);
+        if (!vec_bits(vec_or(vec_or(a, b), vec_or(d, e)))) continue;
+        uint32_t bits = vec_bits(a) | vec_bits(b) << 4 | vec_bits(d) << 8 | vec_bits(e) << 12;
         if (count - j < 16) bits &= (1u << (count - j)) - 1;
         for (; bits; bits &= bits - 1) {
             const size_t column = j + (size_t)__builtin_ctz(bits);

@@ -13,7 +13,7 @@
  *     vec_madd(a, b, c)                             a * b + c
  *     vec_max(a, b)                                 a < b ? b : a, so a NaN in b is ignored, one in a kept
  *     vec_min(a, b)                                 b < a ? b : a
- *     vec_less(a, b) vec_equal(a, b)                lane masks, all bits set where true
+ *     vec_less(a, b) vec_equal(a, b) vec_at_least(a, b)   lane masks, all bits set where true
  *     vec_select(mask, a, b)                        mask ? a : b
  *     vec_and(a, mask)                              a where the mask is set, 0 elsewhere
  *     vec_or(mask, mask) vec_not(mask)              of lane masks

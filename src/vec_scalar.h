@@ -67,6 +67,7 @@ static inline vec vec_max(vec a, vec b) { VEC_LANES(r.lane[i] = a.lane[i] < b.la
 static inline vec vec_min(vec a, vec b) { VEC_LANES(r.lane[i] = b.lane[i] < a.lane[i] ? b.lane[i] : a.lane[i]); }
 static inline vec vec_less(vec a, vec b) { VEC_LANES(r.bits[i] = a.lane[i] < b.lane[i] ? UINT32_MAX : 0); }
 static inline vec vec_equal(vec a, vec b) { VEC_LANES(r.bits[i] = a.lane[i] == b.lane[i] ? UINT32_MAX : 0); }
+static inline vec vec_at_least(vec a, vec b) { VEC_LANES(r.bits[i] = a.lane[i] >= b.lane[i] ? UINT32_MAX : 0); }
 static inline vec vec_select(vec mask, vec a, vec b) {
     VEC_LANES(r.bits[i] = (a.bits[i] & mask.bits[i]) | (b.bits[i] & ~mask.bits[i]));
 }

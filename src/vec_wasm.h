@@ -68,6 +68,7 @@ static inline vec vec_max(vec a, vec b) { return wasm_f32x4_pmax(a, b); }
 static inline vec vec_min(vec a, vec b) { return wasm_f32x4_pmin(a, b); }
 static inline vec vec_less(vec a, vec b) { return wasm_f32x4_lt(a, b); }
 static inline vec vec_equal(vec a, vec b) { return wasm_f32x4_eq(a, b); }
+static inline vec vec_at_least(vec a, vec b) { return wasm_f32x4_ge(a, b); }
 static inline vec vec_select(vec mask, vec a, vec b) { return wasm_v128_bitselect(a, b, mask); }
 static inline vec vec_abs(vec v) { return wasm_f32x4_abs(v); }
 static inline vec vec_copysign(vec magnitude, vec sign) {
@@ -88,9 +89,8 @@ static inline vec vec_multiply_u32(vec a, vec b, vec *high) {
 static inline vec vec_at_least_u32(vec a, vec b) { return wasm_u32x4_ge(a, b); }
 
 static inline vec vec_dot_bytes(vec sum, const int8_t *bytes, const int16_t *words) {
-    const vec all = wasm_v128_load(bytes);
-    sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(all), wasm_v128_load(words)));
-    return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(all), wasm_v128_load(words + 8)));
+    sum = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_load8x8(bytes), wasm_v128_load(words)));
+    return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(wasm_i16x8_load8x8(bytes + 8), wasm_v128_load(words + 8)));
 }
 static inline vec vec_sum_each_i32(const vec v[4]) {
     vec a = wasm_i32x4_add(wasm_i64x2_shuffle(v[0], v[1], 0, 2), wasm_i64x2_shuffle(v[0], v[1], 1, 3));
