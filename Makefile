@@ -15,7 +15,7 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 every    := -std=c11 -ffp-contract=off $(warnings) $(if $(CI),-Werror) -Isrc
 
 .DELETE_ON_ERROR:
-.PHONY: build help test test-c test-nodes fuzz demo bench check format emscripten wasi wasm native clean
+.PHONY: build help test test-c test-nodes fuzz demo bench bench-maskers check format emscripten wasi wasm native clean
 
 build: js/abi.js js/binary-base.js js/binary-relaxed.js build/tests/bits-base.wasm build/tests/bits-relaxed.wasm native
 
@@ -23,7 +23,7 @@ help:
 	@echo 'make build         the library, both wasm variants and the files generated from them'
 	@echo 'make test          C, Node and browser tests (CHROMIUM=path names a browser)'
 	@echo 'make demo          serves the demo on localhost (PORT=n)'
-	@echo 'make bench         measures speed'
+	@echo 'make bench         measures speed; make bench-maskers that of maskers'
 	@echo 'make check         sanitizers, a short fuzz run, formatting, lint and types'
 	@echo 'make test-nodes    the Node tests on Node 20, 24 and 26 from npm'
 	@echo 'make emscripten    the library and the C tests with emcc'
@@ -151,9 +151,14 @@ demo: build
 
 bench_jobs = $(foreach v,base relaxed,$(call compile,$(wasm_$(v)),bench/limit.c,build/bench/limit-$(v).o) \
                'wasm-ld $(wasm_link) --export-all build/bench/limit-$(v).o -o build/bench/limit-$(v).wasm')
+select_jobs = $(foreach v,base relaxed,$(call compile,$(wasm_$(v)),bench/select.c,build/wasm/$(v)/bench_select.o) \
+                $(call link,$(v),--export-all,$(core) bench_select,build/bench/select-$(v).wasm))
 bench: build bench/node_modules/.package-lock.json
 	@printf '%s\n' $(bench_jobs) | node tools/clang.mjs
 	node bench/bench.js $(ARGS)
+bench-maskers: build
+	@printf '%s\n' $(select_jobs) | node tools/clang.mjs
+	node bench/maskers.js $(ARGS)
 
 check: node_modules/.package-lock.json
 	$(MAKE) config=sanitize test-c

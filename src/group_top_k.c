@@ -29,7 +29,7 @@ static float *lower_of(const struct attn_masker_call *call) {
 static float *upper_of(const struct attn_masker_call *call) { return lower_of(call) + call->stride; }
 
 static size_t scratch_bytes(const struct attn_masker *masker, const struct attn_problem *problem) {
-    const size_t heads = problem->heads / problem->key_heads, dim = problem->dim;
+    const size_t heads = attn_masker_group_heads(problem), dim = problem->dim;
     (void)masker;
     return 4 * (heads * dim + 2 * attn_masker_stride(problem)) + 2 * attn_coarse_padded(dim);
 }

@@ -43,7 +43,7 @@ static size_t lay_out(struct attn_masker_call *call, struct attn_candidates *can
     size_t total = 0;
     *call = (struct attn_masker_call){.masker = masker, .problem = problem};
     if (family->layout) family->layout(&call->layout, masker, problem);
-    call->group_heads = problem->heads / problem->key_heads;
+    call->group_heads = attn_masker_group_heads(problem);
     call->stride = attn_masker_stride(problem);
     call->scores = take(at, &total, 4 * call->group_heads * call->stride);
     call->scratch = take(at, &total, family->scratch_bytes ? family->scratch_bytes(masker, problem) : 0);
@@ -189,7 +189,8 @@ enum attn_status attn_masker_choose(const struct attn_masker *masker, const stru
     if (query_begin > query_end || query_end > problem->q_len) return ATTN_ERROR_SIZE;
     attn_masker_plan_init(&plan, masker, problem, masker->capacity);
     lay_out(&call, &candidates, masker, problem, workspace);
-    const size_t queries = query_end - query_begin, group_rows = plan.row_heads / problem->key_heads;
+    const size_t queries = query_end - query_begin,
+                 group_rows = problem->key_heads ? plan.row_heads / problem->key_heads : 0;
     size_t total = 0;
     for (size_t b = 0; b < problem->batch; b++) {
         for (size_t g = 0; g < problem->key_heads; g++) {

@@ -54,6 +54,11 @@ extern const struct attn_masker_family attn_oracle_top_k, attn_oracle_top_p, att
 
 const struct attn_masker_family *attn_masker_family(enum attn_masker_kind kind);
 
+/* Query heads that share a key head. */
+static inline size_t attn_masker_group_heads(const struct attn_problem *problem) {
+    return problem->key_heads ? problem->heads / problem->key_heads : 0;
+}
+
 /* Of rows of scores. */
 static inline size_t attn_masker_stride(const struct attn_problem *problem) {
     return (problem->k_len + 15) & ~(size_t)15;

@@ -13,7 +13,7 @@
 
 static size_t scratch_bytes(const struct attn_masker *masker, const struct attn_problem *problem) {
     (void)masker;
-    return 4 * problem->heads / problem->key_heads * problem->dim;
+    return 4 * attn_masker_group_heads(problem) * problem->dim;
 }
 
 static void score(const struct attn_masker_call *call, size_t batch, size_t group, size_t query) {

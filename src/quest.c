@@ -31,7 +31,7 @@ static float *floats_of(const struct attn_masker_call *call) {
 
 static size_t scratch_bytes(const struct attn_masker *masker, const struct attn_problem *problem) {
     (void)masker;
-    return 8 * page_words(problem) + 4 * (problem->heads / problem->key_heads * 2 + 1) * problem->dim;
+    return 8 * page_words(problem) + 4 * (attn_masker_group_heads(problem) * 2 + 1) * problem->dim;
 }
 
 /* Rounds to 2^bits equal steps between the smallest and the largest. */
