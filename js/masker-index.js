@@ -15,7 +15,6 @@ const SPARE = 1.5; // room that is made at once, as a multiple of what is needed
 export class MaskerIndex {
   #heap;
   #address = 0;
-  #parts;
   #partBytes = 0;
   #capacity = 0;
   #tables = new Map(); // name -> address
@@ -49,7 +48,7 @@ export class MaskerIndex {
   update(core, { problem, masker, maskerPlan }, call, workspace) {
     const parts = call.batch * this.#heap.u32[(maskerPlan + MaskerPlan.indexHeads) >>> 2];
     if (parts === 0) return;
-    this.#checkSame(call, parts);
+    this.#checkSame(call);
     if (call.keyLength > this.#capacity) this.#grow(core, maskerPlan, masker, problem, call, parts);
     const { u32 } = this.#heap; // growing may have renewed it
     u32[(masker + Masker.index) >>> 2] = this.#address;
@@ -62,11 +61,10 @@ export class MaskerIndex {
     }
   }
 
-  #checkSame(call, parts) {
+  #checkSame(call) {
     const dims = [call.batch, call.keyHeads, call.dim];
     if (this.#dims === undefined) {
       this.#dims = dims;
-      this.#parts = parts;
       this.#seen = new Array(call.batch).fill(0);
     }
     if (dims.some((size, axis) => size !== this.#dims[axis])) {

@@ -59,6 +59,19 @@ static size_t lay_out(struct attn_masker_call *call, struct attn_candidates *can
     return total;
 }
 
+/* Whether the bytes of the index, and of what a call takes for each key, can be counted. */
+static int is_countable(const struct attn_index_layout *layout, const struct attn_problem *problem, size_t capacity) {
+    const size_t floats =
+        attn_masker_group_heads(problem) + 32; /* of a key: scores, a family's and select.c's scratch */
+    size_t bytes, units = layout->unit_keys ? capacity / layout->unit_keys + 1 : 0;
+    int overflow = problem->k_len > SIZE_MAX / 4 / floats - 16;
+    overflow |= __builtin_mul_overflow(units, layout->unit_bytes, &bytes);
+    overflow |= __builtin_add_overflow(bytes, layout->header_bytes, &bytes);
+    overflow |= __builtin_mul_overflow(bytes, layout->heads, &bytes);
+    overflow |= __builtin_mul_overflow(bytes, problem->batch, &bytes);
+    return !overflow && bytes <= PTRDIFF_MAX;
+}
+
 enum attn_status attn_masker_plan_init(struct attn_masker_plan *plan, const struct attn_masker *masker,
                                        const struct attn_problem *problem, size_t capacity) {
     struct attn_masker_call call;
@@ -67,6 +80,7 @@ enum attn_status attn_masker_plan_init(struct attn_masker_plan *plan, const stru
     if (!family) return ATTN_ERROR_VALUE;
     const size_t workspace_bytes = lay_out(&call, &candidates, masker, problem, NULL);
     const struct attn_index_layout *layout = &call.layout;
+    if (!is_countable(layout, problem, capacity)) return ATTN_ERROR_SIZE;
     *plan = (struct attn_masker_plan){
         .row_heads = problem->heads,
         .is_weighted = family->is_weighted || attn_sparse_is_weighted(&problem->sparse_mask),
