@@ -41,10 +41,9 @@ static size_t tile_cost(const struct attn_context *c, size_t rows, size_t column
 }
 
 /* Of gathered keys, each for one query: the more heads share the reading of a key, the less. Where tiles are read in
- * place it is all about reading, which the heads of a tile always share. */
+ * place it is all about reading. */
 static size_t gather_cost(const struct attn_context *c, size_t keys) {
-    if (c->plan->in_place)
-        return keys * (c->sharing == c->plan->group_heads ? 3 : 3 * attn_smaller(c->plan->group_heads, 4));
+    if (c->plan->in_place) return keys * 3;
     return keys * (c->sharing >= 4 ? 5 : c->sharing >= 2 ? 7 : 11);
 }
 
@@ -96,35 +95,38 @@ static void mark_row(uint8_t *routes, const struct attn_context *c, const struct
     }
 }
 
-/* A unit: queries [begin, end) of one of the job's rows of the mask. */
+/* What is routed together: queries [begin, end) of one of the job's rows of the mask, or, where tiles are read in place,
+ * of all of them: whatever reads a tile reads it for all heads. */
 struct unit {
-    size_t head, begin, end;
+    size_t first_head, last_head, begin, end;
 };
 
-static const struct attn_mask_row *row_of(const struct attn_context *c, const struct unit *unit, size_t query) {
-    return &c->mask_rows[attn_job_row(c, unit->head, query)];
+static const struct attn_mask_row *row_of(const struct attn_context *c, size_t head, size_t query) {
+    return &c->mask_rows[attn_job_row(c, head, query)];
 }
 
 /* Whether a unit lists so few keys that no tile can be worth it. */
 static int lists_few(const struct attn_context *c, const struct unit *unit) {
+    size_t keys = 0;
     if (c->problem->route != ATTN_ROUTE_AUTO || !attn_sparse_list(&c->problem->sparse_mask)) return 0;
     if (unit->begin == unit->end) return 1;
-    const struct attn_sparse_row top = sparse_row(c, row_of(c, unit, unit->begin));
-    const struct attn_sparse_row bottom = sparse_row(c, row_of(c, unit, unit->end - 1));
-    size_t first, last, between;
-    attn_sparse_listed(&first, &between, &top, 0, c->problem->k_len);
-    attn_sparse_listed(&between, &last, &bottom, 0, c->problem->k_len);
-    return gather_cost(c, last - first) <
-           tile_cost(c, 1, ATTN_PANEL); /* the lists of a head's queries follow each other */
+    for (size_t head = unit->first_head; head <= unit->last_head; head++) {
+        const struct attn_sparse_row top = sparse_row(c, row_of(c, head, unit->begin));
+        const struct attn_sparse_row bottom = sparse_row(c, row_of(c, head, unit->end - 1));
+        size_t first, last, between;
+        attn_sparse_listed(&first, &between, &top, 0, c->problem->k_len);
+        attn_sparse_listed(&between, &last, &bottom, 0, c->problem->k_len);
+        keys += last - first; /* the lists of a head's queries follow each other */
+    }
+    return gather_cost(c, keys) < tile_cost(c, 1, ATTN_PANEL);
 }
 
-/* Counts what a unit keeps of each tile, query by query, each with those after it that are the same; where these are few,
- * some stand for all. Returns whether it counted all. */
-static int count_unit(struct tally *tallies, const struct attn_context *c, const struct unit *unit) {
+/* Counts what one head of a unit keeps of each tile, query by query, each with those after it that are the same; where
+ * these are few, some stand for all. Returns whether it counted all. */
+static int count_head(struct tally *tallies, const struct attn_context *c, const struct unit *unit, size_t head) {
     const struct attn_mask *mask = &c->problem->sparse_mask;
     const size_t query_begin = c->job.query_begin;
     int counts_all = 1;
-    for (size_t t = 0; t < c->plan->tile_count; t++) tallies[t] = (struct tally){.begin = ATTN_TILE_KEYS};
     for (size_t query = unit->begin, next; query < unit->end; query = next) {
         next = query + 1;
         while (next < unit->end && attn_sparse_repeats(mask, query_begin + next)) next++;
@@ -132,10 +134,20 @@ static int count_unit(struct tally *tallies, const struct attn_context *c, const
         if (next - query < fewest) counts_all = 0, next = query + fewest;
         const size_t times = next - query;
         if (attn_sparse_list(mask)) {
-            count_listed(tallies, c, row_of(c, unit, query), times);
+            count_listed(tallies, c, row_of(c, head, query), times);
         } else {
-            count_row(tallies, c, row_of(c, unit, query), times);
+            count_row(tallies, c, row_of(c, head, query), times);
         }
+    }
+    return counts_all;
+}
+
+/* The same of all its heads. */
+static int count_unit(struct tally *tallies, const struct attn_context *c, const struct unit *unit) {
+    int counts_all = 1;
+    for (size_t t = 0; t < c->plan->tile_count; t++) tallies[t] = (struct tally){.begin = ATTN_TILE_KEYS};
+    for (size_t head = unit->first_head; head <= unit->last_head; head++) {
+        counts_all &= count_head(tallies, c, unit, head);
     }
     return counts_all;
 }
@@ -157,20 +169,27 @@ static void route_unit(uint8_t *routes, struct tally *tallies, const struct attn
         route_counted(routes, tallies, c, unit);
     } else {
         for (size_t t = 0; t < tiles; t++) routes[t] = ATTN_ROUTING_NONE;
-        for (size_t query = unit->begin; query < unit->end; query++) mark_row(routes, c, row_of(c, unit, query));
+        for (size_t head = unit->first_head; head <= unit->last_head; head++) {
+            for (size_t query = unit->begin; query < unit->end; query++) mark_row(routes, c, row_of(c, head, query));
+        }
     }
     for (size_t t = 0; t < tiles; t++) used |= 1u << routes[t];
     routes[tiles] = (uint8_t)used;
 }
 
 void attn_route_job(const struct attn_context *c, void *tallies) {
-    const size_t queries = c->job.query_end - c->job.query_begin;
-    uint8_t *routes = c->routes;
-    for (size_t head = 0; head < c->plan->mask_heads; head++) {
-        for (size_t n = 0; n < c->plan->unit_count; n++, routes += c->plan->tile_count + 1) {
-            size_t begin = attn_smaller(n * ATTN_ROUTE_QUERIES, queries);
-            struct unit unit = {head, begin, attn_smaller(begin + ATTN_ROUTE_QUERIES, queries)};
+    const size_t queries = c->job.query_end - c->job.query_begin, stride = c->plan->tile_count + 1;
+    const size_t units = c->plan->unit_count, heads = c->plan->mask_heads, together = c->plan->in_place ? heads : 1;
+    for (size_t head = 0; head < heads; head += together) {
+        for (size_t n = 0; n < units; n++) {
+            const size_t begin = attn_smaller(n * ATTN_ROUTE_QUERIES, queries);
+            const struct unit unit = {head, head + together - 1, begin,
+                                      attn_smaller(begin + ATTN_ROUTE_QUERIES, queries)};
+            uint8_t *routes = c->routes + (head * units + n) * stride;
             route_unit(routes, tallies, c, &unit);
+            for (size_t other = 1; other < together; other++) {
+                for (size_t t = 0; t < stride; t++) routes[other * units * stride + t] = routes[t];
+            }
         }
     }
 }

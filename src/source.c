@@ -123,11 +123,19 @@ int attn_source_fetch(const struct attn_tensor *tensor, size_t batch, size_t hea
     return is_finite && vec_is_finite_float16(largest);
 }
 
-/* Loads a byte of each cache line of each row, the rows' first lines first: none of them waits for another, and the pages
- * are known by the time that the other lines are asked for. */
-static void touch(const void *const *rows, size_t count, size_t bytes) {
-    for (size_t line = 0; line < bytes; line += CACHE_LINE) {
-        for (size_t n = 0; n < count; n++) (void)*((const volatile uint8_t *)rows[n] + line);
+/* How many of the rows around the middle one follow each other, 1, 2, 4, 8 or 16. */
+static size_t run_length(const uint32_t *rows, size_t count) {
+    const uint32_t *middle = rows + count / 2;
+    size_t run = 1;
+    while (run < 16 && count / 2 + 2 * run <= count && middle[2 * run - 1] - middle[0] == 2 * run - 1) run *= 2;
+    return run;
+}
+
+static void touch(const void *const *rows, size_t count, size_t bytes, size_t run) {
+    for (size_t first = 0; first < run; first++) {
+        for (size_t line = 0; line < bytes; line += CACHE_LINE) {
+            for (size_t n = first; n < count; n += run) (void)*((const volatile uint8_t *)rows[n] + line);
+        }
     }
 }
 
@@ -141,7 +149,8 @@ int attn_source_list(const void **addresses, const struct attn_tensor *tensor, s
     const uint8_t *base = attn_source_address(tensor, batch, head, 0);
     const size_t stride = tensor->row_stride * attn_dtype_bytes(tensor->dtype);
     for (size_t n = 0; n < count; n++) addresses[n] = base + rows[n] * stride;
-    if (stride * rows[count - 1] > FAR_BYTES) touch(addresses, count, columns * attn_dtype_bytes(tensor->dtype));
+    if (stride * rows[count - 1] > FAR_BYTES)
+        touch(addresses, count, columns * attn_dtype_bytes(tensor->dtype), run_length(rows, count));
     if (tensor->dtype != ATTN_FLOAT16) return 1;
     for (size_t n = 0; n < count; n++) is_readable &= attn_source_fetch(tensor, batch, head, rows[n], 1, columns);
     return is_readable;
