@@ -4,7 +4,9 @@
 
 import { create } from './create.js';
 
+export { calibrateChannels } from './calibrate-channels.js';
 export { AttentionError } from './errors.js';
+export { readHashWeights } from './hash-weights.js';
 export { Mask } from './mask.js';
 export { maskers } from './maskers.js';
 export { getNumKeyValueGroups, repeatKv } from './shapes.js';

@@ -3,11 +3,28 @@
 /** The maskers, and the registry by whose names maskers are made from JSON. */
 
 import { checkOptions, rangeError, typeError } from './checks.js';
+import { doubleSparsity } from './maskers-double-sparsity.js';
 import { causal, local, sink } from './maskers-fixed.js';
+import { hashAttention } from './maskers-hash-attention.js';
+import { magicPig } from './maskers-magic-pig.js';
 import { groupTopK, oracleTopK, oracleTopP } from './maskers-oracle.js';
 import { quest } from './maskers-quest.js';
+import { adaptiveSampling, randomSampling } from './maskers-sampling.js';
 
-const builtIn = { sink, local, causal, oracleTopK, oracleTopP, groupTopK, quest };
+const builtIn = {
+  sink,
+  local,
+  causal,
+  oracleTopK,
+  oracleTopP,
+  groupTopK,
+  quest,
+  doubleSparsity,
+  hashAttention,
+  randomSampling,
+  adaptiveSampling,
+  magicPig,
+};
 
 export const maskers = Object.freeze({ ...builtIn });
 

@@ -4,6 +4,7 @@
 
 import { eitherOf, formatDims } from './checks.js';
 import { allocate } from './tensor.js';
+import { fromFloat16 } from './widen.js';
 
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]; // \x93NUMPY
 const ALIGNMENT = 64;
@@ -136,12 +137,4 @@ function readElements(bytes, type, littleEndian) {
     for (let n = 0; n < data.length; n++) data[n] = view[getter](n * size, littleEndian);
   }
   return convert(data);
-}
-
-function fromFloat16(bits) {
-  const exponent = (bits >>> 10) & 31;
-  const fraction = bits & 1023;
-  const sign = bits >>> 15 === 0 ? 1 : -1;
-  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
-  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
 }

@@ -107,7 +107,7 @@ function sideOf(distance = 0) {
   return distance < UNBOUNDED ? distance : UNBOUNDED;
 }
 
-const MASKER_DOUBLES = new Set(['mass', 'epsilon', 'quantile']);
+const MASKER_DOUBLES = new Set(['mass', 'rate', 'epsilon', 'quantile']);
 const MASKER_FLOATS = new Set(['temperature']);
 
 /** Writes a masker from its fields, named as the core's; those that are left out are 0. */

@@ -11,7 +11,7 @@
 
 #define MINUS_INFINITY (-__builtin_inff())
 
-static int64_t query_position(const struct attn_problem *problem, size_t batch, size_t query) {
+int64_t attn_mask_position(const struct attn_problem *problem, size_t batch, size_t query) {
     int64_t offset = problem->query_offsets
                          ? problem->query_offsets[batch]
                          : (int64_t)problem->key_offset + (int64_t)problem->k_len - (int64_t)problem->q_len;
@@ -26,7 +26,7 @@ static size_t clamp(int64_t key, size_t k_len) {
 struct attn_mask_row attn_mask_row(const struct attn_problem *problem, size_t batch, size_t head, size_t query) {
     struct attn_mask_row row = {batch, head, query, 0, problem->k_len};
     /* the query's own position, in keys of this call */
-    int64_t self = query_position(problem, batch, query) - problem->key_offset;
+    int64_t self = attn_mask_position(problem, batch, query) - problem->key_offset;
     if (problem->key_lengths) row.key_end = (size_t)problem->key_lengths[batch];
     if (problem->causal) {
         size_t end = clamp(self + 1, problem->k_len);
@@ -82,7 +82,7 @@ static void subtract_alibi(float *bias, int is_new, const struct attn_problem *p
                            size_t key, size_t count) {
     const int64_t exact = 1 << 24; /* what float32 counts without a gap */
     const float slope = problem->alibi_slopes[row->head];
-    int64_t distance = query_position(problem, row->batch, row->query) - problem->key_offset - (int64_t)key;
+    int64_t distance = attn_mask_position(problem, row->batch, row->query) - problem->key_offset - (int64_t)key;
     size_t j = 0;
     if (-exact < distance - ATTN_TILE_KEYS && distance < exact) {
         const vec out = vec_constant(MINUS_INFINITY), step = vec_constant(4), slopes = vec_splat(slope);

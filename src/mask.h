@@ -18,6 +18,9 @@ struct attn_mask_row {
 
 struct attn_mask_row attn_mask_row(const struct attn_problem *problem, size_t batch, size_t head, size_t query);
 
+/* The absolute position of a query. */
+int64_t attn_mask_position(const struct attn_problem *problem, size_t batch, size_t query);
+
 /* Whether the rows' keys [key_begin, key_end) are all there is to the problem's masks. */
 int attn_mask_is_ranged(const struct attn_problem *problem);
 

@@ -16,6 +16,11 @@ static const struct attn_masker_family *const families[] = {
     [ATTN_MASKER_TOP_P] = &attn_oracle_top_p,
     [ATTN_MASKER_GROUP_TOP_K] = &attn_group_top_k,
     [ATTN_MASKER_QUEST] = &attn_quest,
+    [ATTN_MASKER_DOUBLE_SPARSITY] = &attn_double_sparsity,
+    [ATTN_MASKER_HASH_ATTENTION] = &attn_hash_attention,
+    [ATTN_MASKER_RANDOM] = &attn_random_sampling,
+    [ATTN_MASKER_ADAPTIVE] = &attn_adaptive_sampling,
+    [ATTN_MASKER_MAGIC_PIG] = &attn_magic_pig,
 };
 
 const struct attn_masker_family *attn_masker_family(enum attn_masker_kind kind) {

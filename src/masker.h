@@ -50,7 +50,8 @@ struct attn_masker_family {
     void (*choose)(const struct attn_masker_call *call, struct attn_candidates *candidates, float *scores);
 };
 
-extern const struct attn_masker_family attn_oracle_top_k, attn_oracle_top_p, attn_group_top_k, attn_quest;
+extern const struct attn_masker_family attn_oracle_top_k, attn_oracle_top_p, attn_group_top_k, attn_quest,
+    attn_double_sparsity, attn_hash_attention, attn_random_sampling, attn_adaptive_sampling, attn_magic_pig;
 
 const struct attn_masker_family *attn_masker_family(enum attn_masker_kind kind);
 

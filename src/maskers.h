@@ -35,7 +35,7 @@ enum attn_masker_kind {
     ATTN_MASKER_HASH_ATTENTION,  /* nearest codes, the signs that a learned network gives */
     ATTN_MASKER_PQ_CACHE,        /* largest dot products with quantised keys */
     ATTN_MASKER_SOCKET,          /* largest probabilities of equal hashes, times the norm of the value */
-    ATTN_MASKER_RANDOM,          /* `count` draws */
+    ATTN_MASKER_RANDOM,          /* draws of keys, all alike */
     ATTN_MASKER_ADAPTIVE,        /* as many draws as the denominator needs to be within epsilon, but for delta */
     ATTN_MASKER_IMPORTANCE,      /* `count` draws, by the quantised keys' attention */
     ATTN_MASKER_MAGIC_PIG        /* keys with an equal hash, weighted by the probability of that */
@@ -44,8 +44,10 @@ enum attn_masker_kind {
 /* What a kind does not use is not looked at. */
 struct attn_masker {
     enum attn_masker_kind kind;
-    size_t count;     /* keys that each row gets; QUEST: pages; RANDOM, IMPORTANCE: draws */
+    size_t count;     /* keys that each row gets; QUEST: pages; IMPORTANCE: draws */
     double mass;      /* TOP_P: in [0, 1] */
+    double rate;      /* RANDOM: draws, as a fraction in (0, 1] of the keys that a row may choose; ADAPTIVE: instead of
+                         `base`, or 0 */
     size_t page_size; /* QUEST: >= 1 */
     size_t bits;      /* QUEST, DOUBLE_SPARSITY: of labels, 1 .. 16, where 16 is as they are; HASH_ATTENTION: of codes;
                             PQ_CACHE, IMPORTANCE: of a sub-vector's code, 1 .. 8; SOCKET, MAGIC_PIG: of a table's hash */
@@ -58,7 +60,7 @@ struct attn_masker {
     size_t first, last; /* RANDOM, ADAPTIVE, IMPORTANCE, PQ_CACHE: only keys [first, k_len - last) are chosen */
     size_t base;        /* ADAPTIVE: draws that the spread is estimated from, >= 2 */
     double epsilon;     /* ADAPTIVE: relative error of the denominator, > 0 */
-    double quantile;    /* ADAPTIVE: of the standard normal distribution, at 1 - delta */
+    double quantile;    /* ADAPTIVE: of the standard normal distribution, at 1 - delta / 2 */
     int replacement;    /* RANDOM, ADAPTIVE: draws with replacement */
     uint32_t seed_low, seed_high; /* all that draw */
     const uint32_t *channels;     /* DOUBLE_SPARSITY: [heads, channel_count], each < dim */

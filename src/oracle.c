@@ -3,6 +3,7 @@
  * oracle.c - maskers that compute every score: what others approximate, and what they are measured against.
  *     top-k: the k largest logits; top-p: the fewest whose softmax, over what may be chosen, sums to more than p
  */
+#include "logits.h"
 #include "masker.h"
 
 #include "select.h"
@@ -23,27 +24,8 @@ static void score(const struct attn_masker_call *call, size_t batch, size_t grou
                      p->k_len);
 }
 
-/* Dot products become logits. */
-static void finish(const struct attn_masker_call *call, const struct attn_candidates *c, float *scores) {
-    const struct attn_problem *p = call->problem;
-    const struct vec_exp_constants exp_constants = vec_exp_constants();
-    const struct vec_tanh_constants tanh_constants = vec_tanh_constants();
-    const float inverse = p->softcap != 0 && 1 / p->softcap < 0x1p127f ? 1 / p->softcap : 0x1p127f;
-    for (size_t j = 0; j < call->stride; j += 4) {
-        vec s = vec_mul(vec_load(scores + j), vec_splat(p->scaling));
-        if (p->softcap != 0) {
-            s = vec_mul(vec_tanh(vec_mul(s, vec_splat(inverse)), &tanh_constants, &exp_constants),
-                        vec_splat(p->softcap));
-        }
-        vec_store(scores + j, s);
-    }
-    for (size_t j = 0; attn_mask_is_biased(p) && j < p->k_len; j++) {
-        if (c->eligible[j / 64] >> j % 64 & 1) scores[j] += attn_mask_bias(p, &c->row, j);
-    }
-}
-
 static void choose_largest(const struct attn_masker_call *call, struct attn_candidates *candidates, float *scores) {
-    finish(call, candidates, scores);
+    attn_logits_finish(call, candidates, scores);
     attn_choose_largest(call, candidates, scores);
 }
 
@@ -51,7 +33,7 @@ static void choose_mass(const struct attn_masker_call *call, struct attn_candida
     const struct vec_exp_constants constants = vec_exp_constants();
     const size_t k_len = call->problem->k_len;
     float largest = LOWEST;
-    finish(call, candidates, scores);
+    attn_logits_finish(call, candidates, scores);
     if (call->masker->mass >= 1) {
         for (size_t n = 0; n < candidates->words; n++) candidates->chosen[n] = candidates->eligible[n];
         return;

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * select.c - see select.h. A sample tells a threshold that a few more than k scores reach; these are collected in one
- * pass, and only among them the k-th largest is looked for (Floyd and Rivest, "Expected time bounds for selection",
- * 1975; the partition is Hoare's).
+ * select.c - see select.h. A sample tells a threshold that a few more than k scores are above; these are collected in
+ * one pass, and only among them the k-th largest is looked for (Floyd and Rivest, "Expected time bounds for selection",
+ * 1975), first by counting bins, whose branches can be predicted, then by Hoare's partition.
  */
 #include "select.h"
 
 #include "vec.h"
 
 #define SAMPLE 1024
+#define BINS 256
+#define UNROLL _Pragma("unroll")
 #define LOWEST (-__builtin_inff())
 
-/* What reaches a threshold, in order, and a copy to partition. */
+/* What is above a threshold, in order, and a copy to partition. */
 struct candidates {
     uint32_t *columns;
     float *scores, *copy;
@@ -69,7 +71,26 @@ static float nth_largest(float *values, size_t count, size_t k) {
     }
 }
 
-/* A score that a little more than k of all are likely to reach; LOWEST where a sample says nothing. */
+/* The same. Values are counted in bins of equal width, and only those of the bin that has place k are partitioned. */
+static float nth_of_many(float *values, size_t count, size_t k) {
+    uint32_t counts[BINS] = {0};
+    float least = values[0], largest = values[0];
+    for (size_t n = 1; n < count; n++) {
+        least = values[n] < least ? values[n] : least, largest = values[n] > largest ? values[n] : largest;
+    }
+    const float scale = (BINS - 1) / (largest - least);
+    if (!(scale > 0 && scale < __builtin_inff())) return nth_largest(values, count, k);
+    for (size_t n = 0; n < count; n++) counts[(size_t)((values[n] - least) * scale)]++;
+    size_t bin = BINS - 1, some = 0;
+    for (; counts[bin] <= k; bin--) k -= counts[bin];
+    for (size_t n = 0; n < count; n++) {
+        const float value = values[n];
+        values[some] = value, some += (size_t)((value - least) * scale) == bin;
+    }
+    return nth_largest(values, some, k);
+}
+
+/* What a little more than k of all scores are likely to be above; LOWEST where a sample says nothing. */
 static float guess(const float *scores, size_t count, size_t k, float *sample) {
     const size_t stride = count / SAMPLE;
     size_t some = 0;
@@ -79,24 +100,30 @@ static float guess(const float *scores, size_t count, size_t k, float *sample) {
     }
     const float expected = (float)k / (float)stride;
     const size_t place = (size_t)(expected + 4 * __builtin_sqrtf(expected)) + 2;
-    return place < some ? nth_largest(sample, some, place) : LOWEST;
+    if (place >= some) return LOWEST;
+    const float score = nth_of_many(sample, some, place);
+    return score - (__builtin_fabsf(score) * 0x1p-22f + 0x1p-126f);
 }
 
+/* What is above a threshold. */
 static void collect(struct candidates *c, const float *scores, size_t count, float threshold) {
-    const vec least = vec_splat(threshold);
+    const vec limit = vec_splat(threshold);
     c->count = 0;
-    for (size_t j = 0; j < count; j += 16) {
-        const vec a = vec_at_least(vec_load(scores + j), least), b = vec_at_least(vec_load(scores + j + 4), least),
-                  d = vec_at_least(vec_load(scores + j + 8), least), e = vec_at_least(vec_load(scores + j + 12), least);
-        if (!vec_bits(vec_or(vec_or(a, b), vec_or(d, e)))) continue;
-        uint32_t bits = vec_bits(a) | vec_bits(b) << 4 | vec_bits(d) << 8 | vec_bits(e) << 12;
-        if (count - j < 16) bits &= (1u << (count - j)) - 1;
-        for (; bits; bits &= bits - 1) {
-            const size_t column = j + (size_t)__builtin_ctz(bits);
-            if (scores[column] == LOWEST) continue;
+    for (size_t j = 0; j < count; j += 64) { /* so many that a branch is seldom mispredicted */
+        const size_t some = count - j < 64 ? count - j : 64;
+        uint64_t bits = 0;
+        for (size_t n = 0; n < some; n += 16) {
+            uint32_t sixteen = 0;
+            UNROLL for (size_t v = 0; v < 4; v++) {
+                sixteen |= vec_bits(vec_less(limit, vec_load(scores + j + n + 4 * v))) << 4 * v;
+            }
+            bits |= (uint64_t)sixteen << n;
+        }
+        if (some < 64) bits &= ((uint64_t)1 << some) - 1;
+        for (; bits; bits &= bits - 1, c->count++) {
+            const size_t column = j + (size_t)__builtin_ctzll(bits);
             c->columns[c->count] = (uint32_t)column;
             c->scores[c->count] = c->copy[c->count] = scores[column];
-            c->count++;
         }
     }
 }
@@ -106,8 +133,8 @@ static float collect_largest(struct candidates *c, const float *scores, size_t c
     *c = candidates_in(scratch, count);
     const float threshold = guess(scores, count, k, (float *)(c->columns + ((count + 15) & ~(size_t)15)));
     collect(c, scores, count, threshold);
-    if (c->count < k && threshold > LOWEST) collect(c, scores, count, LOWEST);
-    return c->count > k ? nth_largest(c->copy, c->count, k - 1) : LOWEST;
+    if (c->count < k && threshold != LOWEST) collect(c, scores, count, LOWEST);
+    return c->count > k ? nth_of_many(c->copy, c->count, k - 1) : LOWEST;
 }
 
 float attn_select_least(const float *scores, size_t count, size_t k, void *scratch) {
@@ -121,10 +148,13 @@ void attn_select_largest(uint64_t *chosen, const float *scores, size_t count, si
     size_t larger = 0;
     if (!k) return;
     const float least = collect_largest(&c, scores, count, k, scratch);
-    for (size_t n = 0; n < c.count; n++) larger += c.scores[n] > least;
-    size_t equals = k > larger ? k - larger : 0;
     for (size_t n = 0; n < c.count; n++) {
-        if (c.scores[n] > least || (c.scores[n] == least && equals && equals--)) set_bit(chosen, c.columns[n]);
+        const uint64_t is_larger = c.scores[n] > least;
+        chosen[c.columns[n] / 64] |= is_larger << c.columns[n] % 64, larger += (size_t)is_larger;
+    }
+    size_t equals = k > larger ? k - larger : 0;
+    for (size_t n = 0; n < c.count && equals; n++) {
+        if (c.scores[n] == least) set_bit(chosen, c.columns[n]), equals--;
     }
 }
 
@@ -154,7 +184,7 @@ static float least_of_mass(float *values, size_t count, double sum) {
 
 void attn_select_mass(uint64_t *chosen, const float *scores, size_t count, double mass, void *scratch) {
     struct candidates c = candidates_in(scratch, count);
-    collect(&c, scores, count, 0);
+    collect(&c, scores, count, -0.5f);
     if (!c.count) return;
     const float least = least_of_mass(c.copy, c.count, mass * sum_of(c.scores, 0, c.count));
     for (size_t n = 0; n < c.count; n++) {

@@ -38,6 +38,16 @@
  *                                                   four to a lane
  *     vec_sum_each_i32(v)                           the sums of the lanes of v[0] .. v[3]
  *     vec_from_i32(v)                               as floats
+ *     vec_popcount_u32(v)                           how many bits of each lane are set
+ *
+ * Eight integers of 16 bits in the same type, lane n in the low half of 32-bit lane n / 2 where n is even:
+ *     vec_load_wide(p)                              eight unsigned bytes
+ *     vec_dot_u16(a, b)                             lane l is a[2 l] b[2 l] + a[2 l + 1] b[2 l + 1], all < 2^15
+ *
+ * Sixteen bytes, likewise:
+ *     vec_load_bytes(p)
+ *     vec_equal_bytes(a, b)                         bytes with all bits set where equal
+ *     vec_bits_bytes(mask)                          bit i is byte i's
  *
  * Engines place constants and instructions where the compiler put them, and the compiler takes registers for
  * plentiful. Hints that change no value:

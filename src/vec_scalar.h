@@ -8,6 +8,7 @@
 typedef union {
     float lane[4];
     uint32_t bits[4];
+    uint8_t bytes[16];
 } vec;
 
 #define VEC_LANES(expression)                                                                                          \
@@ -101,6 +102,26 @@ static inline vec vec_sum_each_i32(const vec v[4]) {
     VEC_LANES(r.bits[i] = v[i].bits[0] + v[i].bits[1] + v[i].bits[2] + v[i].bits[3]);
 }
 static inline vec vec_from_i32(vec v) { VEC_LANES(r.lane[i] = (float)(int32_t)v.bits[i]); }
+static inline vec vec_popcount_u32(vec v) { VEC_LANES(r.bits[i] = (uint32_t)__builtin_popcount(v.bits[i])); }
+static inline vec vec_load_wide(const uint8_t *p) { VEC_LANES(r.bits[i] = p[2 * i] | (uint32_t)p[2 * i + 1] << 16); }
+static inline vec vec_dot_u16(vec a, vec b) {
+    VEC_LANES(r.bits[i] = (a.bits[i] & 0xffff) * (b.bits[i] & 0xffff) + (a.bits[i] >> 16) * (b.bits[i] >> 16));
+}
+static inline vec vec_load_bytes(const uint8_t *p) {
+    vec r;
+    for (int i = 0; i < 16; i++) r.bytes[i] = p[i];
+    return r;
+}
+static inline vec vec_equal_bytes(vec a, vec b) {
+    vec r;
+    for (int i = 0; i < 16; i++) r.bytes[i] = a.bytes[i] == b.bytes[i] ? UINT8_MAX : 0;
+    return r;
+}
+static inline uint32_t vec_bits_bytes(vec mask) {
+    uint32_t bits = 0;
+    for (int i = 0; i < 16; i++) bits |= (uint32_t)(mask.bytes[i] >> 7) << i;
+    return bits;
+}
 
 static inline float vec_first(vec v) { return v.lane[0]; }
 static inline float vec_sum(vec v) { return (v.lane[0] + v.lane[2]) + (v.lane[1] + v.lane[3]); }

@@ -98,6 +98,14 @@ static inline vec vec_sum_each_i32(const vec v[4]) {
     return wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6), wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
 }
 static inline vec vec_from_i32(vec v) { return wasm_f32x4_convert_i32x4(v); }
+static inline vec vec_popcount_u32(vec v) {
+    return wasm_u32x4_extadd_pairwise_u16x8(wasm_u16x8_extadd_pairwise_u8x16(wasm_i8x16_popcnt(v)));
+}
+static inline vec vec_load_wide(const uint8_t *p) { return wasm_u16x8_load8x8(p); }
+static inline vec vec_dot_u16(vec a, vec b) { return wasm_i32x4_dot_i16x8(a, b); }
+static inline vec vec_load_bytes(const uint8_t *p) { return wasm_v128_load(p); }
+static inline vec vec_equal_bytes(vec a, vec b) { return wasm_i8x16_eq(a, b); }
+static inline uint32_t vec_bits_bytes(vec mask) { return wasm_i8x16_bitmask(mask); }
 
 static inline float vec_first(vec v) { return wasm_f32x4_extract_lane(v, 0); }
 static inline float vec_sum(vec v) {

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 import { createAttention } from '../js/index.js';
 import { readSample } from '../web-demo/sample.js';
-import { formatSafetensors, parseSafetensors, SafetensorsError } from '../web-demo/safetensors.js';
+import { formatSafetensors, parseSafetensors, SafetensorsError } from '../js/safetensors.js';
 import { variants } from './variants.js';
 
 const folder = new URL('../samples/', import.meta.url);

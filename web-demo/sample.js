@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A recorded line of text: its picture, its characters, and the attention inputs of every block. */
-import { parseSafetensors, SafetensorsError } from './safetensors.js';
+import { parseSafetensors, SafetensorsError } from '../js/safetensors.js';
 
 /**
  * @typedef {object} Sample

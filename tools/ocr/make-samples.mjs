@@ -6,7 +6,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { formatSafetensors } from '../../web-demo/safetensors.js';
+import { formatSafetensors } from '../../js/safetensors.js';
 import { loadRecognizer } from './recognize.mjs';
 import { FONT, HEIGHT, renderLine, STEP } from './render.mjs';
 

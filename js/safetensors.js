@@ -2,7 +2,7 @@
 /**
  * Reads and writes .safetensors files: an unsigned 64-bit header length, a JSON header, then the bytes of every tensor,
  * gap-free. The reader trusts nothing: whatever a file claims is checked before a view is made. The same module
- * serves the page, the examples, the tests and the tool that makes the samples.
+ * serves the package, the page, the tests and the tool that makes the samples.
  */
 
 const MAX_HEADER_BYTES = 100_000_000;
