@@ -5,10 +5,10 @@
 
 config ?= release
 
-core    := attn check mask masker select logits coarse sampling oracle group_top_k quest double_sparsity hash_attention random_sampling adaptive_sampling magic_pig sparse plan route run strip gather close entries explain tile tile_f32 tile_f16 tile_bf16 pack softmax source dropout partials rng memory
+core    := attn check mask masker select logits coarse sampling oracle group_top_k quest double_sparsity hash_attention lookup product_quantization pq_cache importance socket random_sampling adaptive_sampling magic_pig sparse plan route run strip gather close entries explain tile tile_f32 tile_f16 tile_bf16 pack softmax source dropout partials rng memory
 exports := attn_plan_init attn_run attn_run_slice attn_partials_merge attn_partials_finish attn_list_entries attn_explain attn_convert attn_masker_plan_init attn_masker_append attn_masker_choose attn_memory_base \
            attn_heap_init attn_heap_extend attn_heap_alloc attn_heap_free attn_heap_shortfall attn_heap_used
-tests   := test numbers heap statuses mask_statuses kernels slices extremes grid masks entries random_problems properties parts subject cells programs
+tests   := test numbers heap statuses mask_statuses kernels slices extremes grid masks entries select maskers random_problems properties parts subject cells programs
 fuzzers := problem
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas

@@ -20,6 +20,6 @@ export default [
   // The package runs in browsers, workers and Node: it may use what all of them have.
   { files: ['js/**'], languageOptions: { globals: globals['shared-node-browser'] } },
   { files: ['web-demo/**'], languageOptions: { globals: globals.browser } },
-  { files: ['tests/**', 'tools/**', 'bench/**', 'examples/**', '*.js'], languageOptions: { globals: globals.nodeBuiltin } },
+  { files: ['bin/**', 'cli/**', 'tests/**', 'tools/**', 'bench/**', 'examples/**', '*.js'], languageOptions: { globals: globals.nodeBuiltin } },
   { files: ['tests/browser/**'], languageOptions: { globals: { ...globals.browser, ...globals.nodeBuiltin } } },
 ];

@@ -3,6 +3,7 @@
 /** The methods of an attention instance: each reads its arguments, then has the call carried out. */
 
 import { attend, attendInSlices, explain, finish, merge } from './call.js';
+import { compare, sweep } from './compare.js';
 import {
   readControl,
   readExplainCall,
@@ -71,6 +72,16 @@ export class Attention {
   createSparseAttention(maskers) {
     this.#engine.assertOpen();
     return new SparseAttention(this, this.#engine, this.#maskers, maskers);
+  }
+
+  compare(problem, pipelines) {
+    this.#engine.assertOpen();
+    return compare(this, this.#engine, this.#maskers, problem, pipelines);
+  }
+
+  sweep(problem, masker, parameter, values) {
+    this.#engine.assertOpen();
+    return sweep(this, this.#engine, this.#maskers, problem, masker, parameter, values);
   }
 
   registerMasker(name, factory) {

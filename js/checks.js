@@ -112,14 +112,15 @@ export function sameDims(a, b) {
 }
 
 /** The known name closest to a mistyped one, or undefined: attention_mask, keyLenghts, returnWeights. */
-function nearest(key, known) {
+export function nearest(key, known) {
   const plain = (name) => name.replaceAll('_', '').toLowerCase();
   const typed = plain(key);
   let best;
   let least = Math.min(3, Math.ceil(typed.length / 3)) + 1;
   for (const name of known) {
-    const isPart = typed.length > 3 && isSubsequence(typed, plain(name));
-    const distance = isPart ? 1 : editDistance(typed, plain(name));
+    const whole = plain(name);
+    const isPart = typed.length > 3 && typed !== whole && isSubsequence(typed, whole);
+    const distance = isPart ? 1 : editDistance(typed, whole);
     if (distance < least) [best, least] = [name, distance];
   }
   return best;

@@ -52,9 +52,10 @@ function listRows({ core, heap, structs }, call, heads, isWeighted, workspace) {
   const room = groups * some * keyLength;
   const blocks = [];
   const ends = heap.alloc(4 * groups * some);
-  const lists = heap.alloc(room * (isWeighted ? 8 : 4));
-  const weights = isWeighted ? lists + 4 * room : 0;
+  let lists = 0;
   try {
+    lists = heap.alloc(room * (isWeighted ? 8 : 4));
+    const weights = isWeighted ? lists + 4 * room : 0;
     for (let begin = 0; begin < queryLength; begin += some) {
       const end = Math.min(begin + some, queryLength);
       const { problem, masker } = structs;

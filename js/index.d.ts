@@ -451,6 +451,50 @@ export interface Attention {
   finishPartials(partials: PartialsLike, options?: FinishOptions): { output: TensorResult; logSumExp: TensorResult };
 
   /**
+   * A pipeline of maskers for one layer: they choose, in order, which keys each query looks at, and attention computes
+   * what they chose. It keeps what its maskers know of the keys from call to call, so a decoder has one per layer.
+   * @param maskers maskers, or `{ name, ...options }` of ones that are registered; or what `toJSON()` gave. None at
+   * all: dense attention
+   * @throws TypeError, RangeError for what is no masker, and for more than one that samples
+   */
+  createSparseAttention(maskers: MaskerList): SparseAttention;
+
+  /**
+   * Has a masker of your own made from `{ name, ...options }`, by this instance only. One that is passed as an object
+   * needs no registration.
+   * @param factory options => masker
+   * @throws RangeError for a name that is taken
+   */
+  registerMasker(name: string, factory: (options: any) => Masker): void;
+
+  /**
+   * What pipelines make of one problem: how near to dense attention, and how fast. Each starts afresh. Dense attention
+   * is computed once for all of them.
+   * @param problem options of getMaskedAttentionOutput but those that ask for results
+   * @param pipelines `{ [name]: pipeline }`, or an array; a pipeline is what createSparseAttention takes, or made
+   * @returns a row for each pipeline, in their order
+   * @throws TypeError, RangeError for wrong arguments, saying of which pipeline
+   */
+  compare(
+    problem: AttentionInputs & FinishOptions,
+    pipelines: readonly MaskerList[] | { readonly [name: string]: MaskerList },
+  ): ComparisonRow[];
+
+  /**
+   * What becomes of one problem for several values of an option of a masker, all else as it is.
+   * @param masker a masker or its JSON; or a pipeline, of which the last masker is meant
+   * @param parameter the name of the option
+   * @param values at least one
+   * @returns a row for each value, in their order
+   */
+  sweep<V>(
+    problem: AttentionInputs & FinishOptions,
+    masker: Masker | MaskerJSON | MaskerList,
+    parameter: string,
+    values: readonly V[],
+  ): SweepRow<V>[];
+
+  /**
    * A tensor of zeros in wasm memory, to be disposed of by the caller.
    * @param dims outermost first
    * @param dtype default `float32`
@@ -746,6 +790,504 @@ export class Mask {
   dispose(): void;
   [Symbol.dispose](): void;
 }
+
+/**
+ * A number of keys: an integer >= 1 is a count, a number strictly between 0 and 1 is a fraction of sk (rounded down).
+ * Anything else is a RangeError that names the option.
+ */
+export type KeySize = number;
+
+/** A seed of random draws: an integer in 0..2^53 - 1 or a bigint in 0..2^64 - 1 (JSON has no bigint). */
+export type Seed = number | bigint;
+
+/** What a masker gets to know of a call. */
+export interface MaskerProblem {
+  /** The instance that runs the pipeline: a masker may compute with it. */
+  readonly attention: Attention;
+  /** The call's inputs, without a sparse mask. They are only read; queries, keys and values may be resident copies. */
+  readonly options: AttentionInputs;
+  readonly batch: number;
+  readonly heads: number;
+  readonly keyHeads: number;
+  readonly valueHeads: number;
+  readonly queryLength: number;
+  readonly keyLength: number;
+  readonly dim: number;
+  readonly valueDim: number;
+  /** [batch, heads, queryLength, keyLength] */
+  readonly shape: MaskShape;
+  /** [batch]: where the first query of each batch stands, counted in keys of this call. */
+  readonly queryPositions: Int32Array;
+}
+
+/**
+ * What chooses keys. The package's are made by {@link maskers}; one of your own is any object with a name and `apply`.
+ */
+export interface Masker {
+  readonly name: string;
+  /** Whether it draws keys at random: a pipeline takes one such masker at most. Default false. */
+  readonly isSampling?: boolean;
+  /**
+   * The mask of what is kept after this masker.
+   * @param problem what attention is computed from
+   * @param previousMask what earlier maskers kept; {@link Mask.empty} for the first
+   * @param state an object of this masker's own that stays from call to call until `reset()`, which calls
+   * `state.index.dispose()` if there is such a thing
+   */
+  apply(problem: MaskerProblem, previousMask: Mask, state: Record<string, any>): Mask;
+  /** `{ name, ...options }`, from which a registered factory makes it again. Default `{ name }`. */
+  toJSON?(): MaskerJSON;
+}
+
+/** A masker as JSON: its name and its options. */
+export interface MaskerJSON {
+  readonly name: string;
+  readonly [option: string]: unknown;
+}
+
+/** Maskers in the order in which they are applied. */
+export type MaskerList =
+  readonly (Masker | MaskerJSON)[] | { readonly maskers: readonly (Masker | MaskerJSON)[] };
+
+/** Options of {@link SparseAttention.forward}: those of getMaskedAttentionOutput, and `metrics`. */
+export type SparseAttentionOptions<
+  D extends FloatDType = FloatDType,
+  W extends boolean = boolean,
+  S extends ScoreStage | undefined = ScoreStage | undefined,
+  L extends boolean = boolean,
+  M extends boolean = boolean,
+  F extends WeightsFormat | undefined = WeightsFormat | undefined,
+  K extends boolean = boolean,
+> = AttentionOptions<D, W, S, L, M, F> & {
+  /** Return `metrics`. It takes a dense call, and one more over what is kept. Default false. */
+  metrics?: K;
+};
+
+/**
+ * Results of {@link SparseAttention.forward}: those of getMaskedAttentionOutput, the mask, and metrics if asked for.
+ */
+export type SparseAttentionResult<
+  D extends FloatDType = 'float32',
+  W extends boolean = boolean,
+  S extends ScoreStage | undefined = ScoreStage | undefined,
+  L extends boolean = boolean,
+  M extends boolean = boolean,
+  F extends WeightsFormat | undefined = WeightsFormat | undefined,
+  K extends boolean = boolean,
+> = AttentionResult<D, W, S, L, M, F> & {
+  /** What the maskers kept; its weights are the probabilities with which entries were chosen. */
+  mask: Mask;
+} & When<K, { metrics: Metrics }>;
+
+/**
+ * A pipeline of maskers for one layer, made by {@link Attention.createSparseAttention}. What its maskers know of the
+ * keys lives in wasm memory and grows with them: each call has the keys of the call before and perhaps more, of the
+ * same batch, key heads and dimension; only new ones are looked at. (Those of `keyLengths` where that is given.)
+ */
+export interface SparseAttention {
+  /** A new array of its maskers. */
+  readonly maskers: Masker[];
+  /**
+   * The mask that the maskers make.
+   * @param inputs what getMaskedAttentionOutput takes; the first masker begins with its `sparseAttentionMask`, if any
+   * @throws what getMaskedAttentionOutput throws, what a masker throws, and RangeError for fewer keys than before, or
+   * keys of other dimensions: call `reset()` before another sequence
+   */
+  buildMask(inputs: AttentionInputs): Mask;
+  /**
+   * The mask that the maskers make, and attention with it. `maskWeighting` is by default `inverse`, which divides by
+   * probabilities, and `multiply` where all of them are 1, which is the same but for 1e-6.
+   * @throws what `buildMask` and getMaskedAttentionOutput throw
+   */
+  forward<
+    D extends FloatDType = 'float32',
+    W extends boolean = false,
+    S extends ScoreStage | undefined = undefined,
+    L extends boolean = false,
+    M extends boolean = false,
+    F extends WeightsFormat | undefined = undefined,
+    K extends boolean = false,
+  >(
+    options: SparseAttentionOptions<D, W, S, L, M, F, K>,
+  ): SparseAttentionResult<D, W, S, L, M, F, K>;
+  /** Names and options of the maskers: `createSparseAttention` makes the same pipeline of it. */
+  toJSON(): { maskers: MaskerJSON[] };
+  /** Forgets all keys, and gives their memory back: before another sequence. */
+  reset(): void;
+  /** The same; it can be used again. */
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+/** How much of dense attention is kept: of each row, the sum of the dense weights of the keys that it keeps, 0..1. */
+export interface MassRecall {
+  mean: number;
+  /** The 5th percentile: 95 % of rows keep at least that much. */
+  p5: number;
+  worst: number;
+  /** Which row that is; undefined where no row has a key. */
+  worstRow: { batch: number; head: number; query: number } | undefined;
+}
+
+/** How near attention over what is kept is to dense attention, and what both cost. */
+export interface Metrics {
+  /** Pairs that are kept, as a part of all pairs (query, key) of the mask, 0..1; `Mask.density()`. */
+  density: number;
+  /** ||output - dense output|| / ||dense output||, Euclidean norms over all elements. */
+  outputError: number;
+  massRecall: MassRecall;
+  /** Additions and multiplications of attention with the mask, as {@link Attention.explain} counts them. */
+  flops: number;
+  /** The same without the mask. */
+  flopsDense: number;
+  /** What the maskers took, with whatever keys were new to them. */
+  maskMilliseconds: number;
+  /** What attention with the mask took. */
+  attentionMilliseconds: number;
+}
+
+/**
+ * What {@link Attention.compare} and {@link Attention.sweep} measure of each pipeline. Times are the least of some
+ * runs.
+ */
+export interface Comparison extends Metrics {
+  /** What the first mask takes, with entering all keys; `maskMilliseconds` is a later one, when all keys are known. */
+  setupMilliseconds: number;
+  /** What dense attention takes. */
+  denseMilliseconds: number;
+  /** denseMilliseconds / (maskMilliseconds + attentionMilliseconds) */
+  speedup: number;
+}
+
+/** One pipeline of {@link Attention.compare}. */
+export interface ComparisonRow extends Comparison {
+  /** As it was given; of a pipeline in an array the names of its maskers, joined by ' + ', or `dense`. */
+  name: string;
+}
+
+/** One value of {@link Attention.sweep}. */
+export interface SweepRow<V = unknown> extends Comparison {
+  value: V;
+}
+
+/** Options of {@link maskers.sink}. */
+export interface SinkOptions {
+  /** How many of the first keys. Required. */
+  size: KeySize;
+}
+
+/** Options of {@link maskers.local}. */
+export interface LocalOptions {
+  /** How many keys, of which the query's own is the last. Required. */
+  size: KeySize;
+}
+
+/** Options of maskers whose only one is how many keys they choose. */
+export interface HeavyOptions {
+  /** Keys that each row gets besides those that it has. Required. */
+  heavySize: KeySize;
+}
+
+/** Options of {@link maskers.oracleTopP}. */
+export interface OracleTopPOptions {
+  /**
+   * The part of the attention, in [0, 1], among keys that can be chosen, to be exceeded; 1 is all of them. Required.
+   */
+  topP: number;
+}
+
+/** Options of {@link maskers.quest}. */
+export interface QuestOptions extends HeavyOptions {
+  /** Keys of a page, an integer in 1..2^20. Default 16. */
+  pageSize?: number;
+  /** Bits of the labels, an integer in 1..16; 16 is exact. Fewer rounds them, and saves nothing. Default 16. */
+  labelBits?: number;
+}
+
+/** A list of channels for each head, each in 0..d - 1 and without repetition. */
+export type ChannelLists = readonly (readonly number[])[];
+
+/** Lists of channels by name: `model.layers.<layer>.self_attn.<qk_proj | q_proj | k_proj>`. */
+export interface NamedChannels {
+  readonly [name: string]: ChannelLists;
+}
+
+/** Options of {@link maskers.doubleSparsity}. */
+export interface DoubleSparsityOptions extends HeavyOptions {
+  /**
+   * Channels of each query head, the most important first, at least floor(d / groupFactor) of them; or such lists by
+   * name. Required. {@link calibrateChannels} makes them.
+   */
+  channels: ChannelLists | NamedChannels;
+  /** Which layer's lists, where `channels` is an object: an integer >= 0. Default 0. */
+  layer?: number;
+  /** Which of its lists, where `channels` is an object. Default `qk_proj`. */
+  channelSelection?: 'qk_proj' | 'q_proj' | 'k_proj';
+  /** Of d channels the first floor(d / groupFactor) are looked at: an integer in 1..d. Default 16. */
+  groupFactor?: number;
+  /** Bits of the labels, an integer in 1..16; 16 is exact. Up to 8 they are stored as bytes. Default 4. */
+  labelBits?: number;
+}
+
+/**
+ * A matrix [heads, inputs, outputs] or a bias [heads, outputs]: a tensor, plain numbers with dims, or nested arrays.
+ */
+export type HashTensor =
+  | TensorLike
+  | Tensor
+  | { readonly data: readonly number[]; readonly dims: readonly number[] }
+  | readonly (readonly number[])[]
+  | readonly (readonly (readonly number[])[])[];
+
+/**
+ * The networks of one layer of a model, which hash its queries and its keys: of each a list over the network's own
+ * layers. The first has d inputs, each other the outputs of the one before; those of the last, at most 1024, are the
+ * bits of a code. Heads are query heads.
+ */
+export interface HashNetworks {
+  readonly query_matrix: readonly HashTensor[];
+  readonly query_bias: readonly HashTensor[];
+  readonly key_matrix: readonly HashTensor[];
+  readonly key_bias: readonly HashTensor[];
+}
+
+/** Networks by layer of the model. */
+export interface LayersOfHashWeights {
+  readonly [layer: number]: HashNetworks;
+}
+
+/** What {@link readHashWeights} read. */
+export interface HashWeights {
+  /** Plain numbers, which `hashAttention` takes as well. */
+  toJSON(): LayersOfHashWeights;
+}
+
+/** Options of {@link maskers.hashAttention}. */
+export interface HashAttentionOptions extends HeavyOptions {
+  /** The networks that hash queries and keys. Required. {@link readHashWeights} reads them from a file. */
+  weights: HashWeights | LayersOfHashWeights;
+  /** Which layer of `weights`, an integer >= 0. Default 0. */
+  layer?: number;
+  /** Between layers of the networks. Default `silu`. */
+  activation?: 'silu' | 'relu' | 'gelu' | 'tanh';
+}
+
+/** How keys are quantised: {@link maskers.pqCache} and {@link maskers.importanceSampling}. */
+export interface QuantisationOptions {
+  /** Channels of a sub-vector, a divisor of d. Default 8. */
+  groupFactor?: number;
+  /** Bits of the code of a sub-vector, an integer in 1..8: each has 2^bits centroids. Default 6. */
+  bits?: number;
+  /** Rounds of k-means, an integer in 0..1000. Default 10. */
+  iterations?: number;
+  /** How many keys at the beginning are not chosen, an integer >= 0. Default 0. */
+  initOffset?: number;
+  /** What a sub-vector's centroid is nearest by: distance, or inner product. Default `euclidean`. */
+  metric?: 'euclidean' | 'ip';
+}
+
+/** Options of {@link maskers.pqCache}. */
+export interface PqCacheOptions extends HeavyOptions, QuantisationOptions {
+  /** Of the keys that k-means begins with. Default 0. */
+  seed?: Seed;
+}
+
+/** Options of {@link maskers.socket}. */
+export interface SocketOptions extends HeavyOptions {
+  /** Bits of the hash of each table, an integer in 1..8. Default 4. */
+  bits?: number;
+  /** Tables, an integer in 1..256. Default 1. */
+  tables?: number;
+  /** Of the query's soft hash, a number > 0: small ones are harder. Default 0.3. */
+  temperature?: number;
+  /** Of the random hyperplanes. Default 0. */
+  seed?: Seed;
+}
+
+/** Options of {@link maskers.randomSampling}. */
+export interface RandomSamplingOptions {
+  /** Draws as a part of the keys that a row can choose, in (0, 1]. Required. */
+  rate: number;
+  /** Required. The same seed draws the same keys in every call, variant and engine. */
+  seed: Seed;
+  /** Whether a key can be drawn twice, as in the original. Default false. */
+  replacement?: boolean;
+}
+
+/** Options of {@link maskers.adaptiveSampling}. */
+export interface AdaptiveSamplingOptions {
+  /**
+   * Keys that the spread is estimated from: an integer >= 2, or a fraction in (0, 1) of those to draw from. Required.
+   */
+  baseRate: KeySize;
+  /** Relative error of the softmax denominator, in (0, 1). Required. */
+  epsilon: number;
+  /** Probability, in (0, 1), with which it may be exceeded. Required. */
+  delta: number;
+  /** Keys at the beginning that are not drawn, or 0. Default 0. */
+  initOffset?: KeySize;
+  /** Keys at the end that are not drawn, or 0. Default 0. */
+  localOffset?: KeySize;
+  /** Required. The same seed draws the same keys in every call; with variant `base`, on every engine. */
+  seed: Seed;
+  /** Whether a key can be drawn twice, as in the original. Default false. */
+  replacement?: boolean;
+}
+
+/** Options of {@link maskers.importanceSampling}. */
+export interface ImportanceSamplingOptions extends QuantisationOptions {
+  /** How many draws each row makes, with replacement. Required. */
+  draws: KeySize;
+  /** How many keys at the end are not drawn, an integer >= 0. Default 0. */
+  localOffset?: number;
+  /** Required. The same seed draws the same keys in every call; with variant `base`, on every engine. */
+  seed: Seed;
+}
+
+/** Options of {@link maskers.magicPig}. */
+export interface MagicPigOptions {
+  /** Tables L, an integer in 1..1024. Required. */
+  tables: number;
+  /** Bits K of the hash of each table, an integer in 1..32. Required. */
+  bits: number;
+  /** Whether the mean of the keys of the first call is taken from keys and queries before hashing. Default true. */
+  center?: boolean;
+  /** Of the random hyperplanes. Required. */
+  seed: Seed;
+}
+
+/** What makes a masker of options. */
+export interface MaskerFactory<Arguments extends unknown[]> {
+  (...options: Arguments): Required<Masker>;
+  /** The names of its options. */
+  readonly parameters: readonly string[];
+}
+
+/**
+ * The maskers. Each takes its options, checks them once, and gives a masker that serves any number of pipelines, which
+ * hold all state. docs/maskers.md has formulas, memory and measurements.
+ *
+ * Shared by all: a key is chosen only if attention mask, causal order, window and key lengths allow it, and only if the
+ * row does not have it already; a row for which too few are left gets them all; of equal scores the lowest index goes
+ * first; NaN is never chosen. Inputs are not changed.
+ *
+ * Costs are those of one query of one head unless said: d dimension, sk keys, k keys that are kept. Dense attention
+ * takes 2 d sk multiplications and additions for its scores, and as many for its values.
+ * @throws TypeError for options of the wrong type, missing and unknown ones; RangeError for values out of range
+ */
+export const maskers: {
+  /**
+   * The first keys (Xiao et al. 2024, "Efficient Streaming Language Models with Attention Sinks"). No state, no cost:
+   * the mask takes no memory for pairs.
+   */
+  readonly sink: MaskerFactory<[options: SinkOptions]>;
+  /** The last keys up to and including the query's own position. No state, no cost. */
+  readonly local: MaskerFactory<[options: LocalOptions]>;
+  /**
+   * Of what earlier maskers kept, the keys up to the query's own position; of an empty mask, all of these. No state, no
+   * cost. With `causal: true` in the problem it changes nothing.
+   */
+  readonly causal: MaskerFactory<[options?: Record<string, never>]>;
+  /**
+   * The largest logits, after scaling, soft cap, ALiBi and attention mask. It computes all of them, 2 d sk, and so
+   * saves at most the second half of attention: it is what others are measured against. No state.
+   */
+  readonly oracleTopK: MaskerFactory<[options: HeavyOptions]>;
+  /**
+   * The fewest largest logits whose exponentials sum to more than `topP` of the sum over all that can be chosen, and
+   * the equals of the smallest of them. Cost and use as `oracleTopK`. No state.
+   */
+  readonly oracleTopP: MaskerFactory<[options: OracleTopPOptions]>;
+  /**
+   * One list for all query heads of a key head: the largest dot products with the sum of their queries, that is, by the
+   * mean of the heads' scores. Exact, by way of a copy of the keys in 8 bits: 2 d sk of these for each group, and 2 d
+   * for each key that may be among the largest; 16 + d bytes per key and key head. Gathered keys are read once for the
+   * group.
+   */
+  readonly groupTopK: MaskerFactory<[options: HeavyOptions]>;
+  /**
+   * Whole pages of keys, by a bound of their dot products: sum over channels of max(q min, q max) (Tang et al. 2024,
+   * "Quest: Query-Aware Sparsity for Efficient Long-Context LLM Inference"). max(3, floor(heavySize / pageSize)) pages
+   * of those of which the other masks allow something. 4 d sk / pageSize; 8 d / pageSize bytes per key and key head,
+   * twice that for labelBits < 16.
+   */
+  readonly quest: MaskerFactory<[options: QuestOptions]>;
+  /**
+   * The largest dot products over few channels, those that matter most offline (Yang et al. 2024, "Post-Training Sparse
+   * Attention with Double Sparsity"). With c = floor(d / groupFactor): 2 c sk; 2 ceil(c / 2) + 12 bytes per key and
+   * query head, 4 c for labelBits > 8.
+   */
+  readonly doubleSparsity: MaskerFactory<[options: DoubleSparsityOptions]>;
+  /**
+   * The keys whose code has the most bits in common with the query's: codes are the signs that a learned network per
+   * head gives (Desai et al. 2025, "HashAttention: Semantic Sparsity for Faster Inference"). sk ceil(bits / 32) words
+   * of 32 bits, and 4 ceil(bits / 32) bytes per key and query head; the networks run once for each key and query.
+   */
+  readonly hashAttention: MaskerFactory<[options: HashAttentionOptions]>;
+  /**
+   * The largest logits of keys quantised by product quantisation (Zhang et al. 2025, "PQCache: Product
+   * Quantization-based KVCache for Long Context LLM Inference"). sk d / groupFactor look-ups, after 2 d 2^bits for
+   * tables; d / groupFactor bytes per key and key head, and about 4 d 2^bits per key head. k-means runs once, on up to
+   * 4096 keys of the first call; later ones get the nearest centroids.
+   */
+  readonly pqCache: MaskerFactory<[options: PqCacheOptions]>;
+  /**
+   * The largest products of the norm of a key's value and the probability that the query, hashed softly, falls where
+   * the key does, summed over `tables` tables of `bits` random hyperplanes (SOCKET, "SOft Collision Kernel EsTimator
+   * for Sparse Attention"). sk tables look-ups, after 2 d tables bits + tables 2^bits for the query; tables + 4 bytes
+   * per key and key head (4 for each value head that its queries read), and 4 d tables bits per key head.
+   */
+  readonly socket: MaskerFactory<[options: SocketOptions]>;
+  /**
+   * max(1, floor(rate R)) draws, all alike, of the R keys that a row can choose. Samples: a key's weight is the
+   * probability with which it is kept. No state; no score is computed.
+   */
+  readonly randomSampling: MaskerFactory<[options: RandomSamplingOptions]>;
+  /**
+   * As many draws as it takes for the softmax denominator to be within 1 +- epsilon of the true one with probability
+   * 1 - delta, estimated from a look at some keys (vAttention: Desai et al. 2025, "vAttention: Verified Sparse
+   * Attention"). Samples, uniformly from [initOffset, sk - localOffset). 2 d for each key that is kept or looked at. No
+   * state.
+   */
+  readonly adaptiveSampling: MaskerFactory<[options: AdaptiveSamplingOptions]>;
+  /**
+   * Draws in proportion to the attention that quantised keys get: a key that is drawn has the weight 1 - (1 - p)^draws,
+   * the probability of that. Samples. Cost and state as `pqCache`, and 8 bytes of working memory per key. A row with no
+   * more keys than draws gets them all, with weight 1.
+   */
+  readonly importanceSampling: MaskerFactory<[options: ImportanceSamplingOptions]>;
+  /**
+   * Keys that fall where the query does in at least one of `tables` hashes of `bits` random hyperplanes, weighted by
+   * the probability of that (Chen et al. 2025, "MagicPIG: LSH Sampling for Efficient LLM Generation"). Samples; how
+   * many it keeps is up to the data. sk tables ceil(bits / 8) bytes compared, and 2 d for each key that is kept; 4 +
+   * tables ceil(bits / 8) bytes per key and key head, and 4 tables bits (d + 1) per key head.
+   */
+  readonly magicPig: MaskerFactory<[options: MagicPigOptions]>;
+};
+
+/**
+ * Which channels matter most in samples of a layer's queries and keys: what {@link maskers.doubleSparsity} takes, under
+ * the name of that layer. Objects of several layers are merged by `{ ...one, ...other }`.
+ * @param options.queries [b, h, n, d]; channels are sorted by the sum of |q_c k_c| over all pairs, as `qk_proj`.
+ * Without them, of each key head by the sum of k_c^2, as `k_proj`
+ * @param options.keys [b, hk, n, d]
+ * @param options.layer an integer >= 0. Default 0
+ * @throws TypeError, RangeError for tensors that do not fit
+ */
+export function calibrateChannels(options: {
+  queries?: TensorLike | Tensor;
+  keys: TensorLike | Tensor;
+  layer?: number;
+}): NamedChannels;
+
+/**
+ * Weights for {@link maskers.hashAttention} from a .safetensors file, whose tensors are called
+ * `layers.<layer>.<query_matrix | query_bias | key_matrix | key_bias>.<n>` with n = 0, 1, ... over the layers of the
+ * network; float32, float16 or bfloat16. Others are left out.
+ * @throws TypeError, RangeError for files that are damaged or have no such tensor; what is missing of a layer is an
+ * error of `hashAttention`
+ */
+export function readHashWeights(bytes: ArrayBuffer | Uint8Array): HashWeights;
 
 /**
  * Keys or values [b, hk, s, d] with each head repeated `groups` times: [b, hk * groups, s, d]. Calls never need it; it

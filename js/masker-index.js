@@ -62,15 +62,15 @@ export class MaskerIndex {
   }
 
   #checkSame(call) {
-    const dims = [call.batch, call.keyHeads, call.dim];
+    const dims = [call.batch, call.heads, call.keyHeads, call.valueHeads, call.dim];
     if (this.#dims === undefined) {
       this.#dims = dims;
       this.#seen = new Array(call.batch).fill(0);
     }
     if (dims.some((size, axis) => size !== this.#dims[axis])) {
       throw new RangeError(
-        `keys: expected batch, heads and dim ${formatDims(this.#dims)}, which the masker has seen before, got ` +
-          `${formatDims(dims)}; call reset() before another sequence`,
+        `keys: expected batch, query, key and value heads and dim ${formatDims(this.#dims)}, which the masker has ` +
+          `seen before, got ${formatDims(dims)}; call reset() before another sequence`,
       );
     }
     for (let b = 0; b < call.batch; b++) {

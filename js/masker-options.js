@@ -8,6 +8,11 @@ import { readSeedWords } from './problem.js';
 const MAX_UINT32 = 2 ** 32 - 1;
 const SIZE = 'an integer >= 1 (a count of keys) or a fraction of them in (0, 1)';
 
+/** An option, or what it is where it is left out. */
+export function orElse(value, fallback) {
+  return value === undefined ? fallback : value;
+}
+
 /** A size: a count of keys, or a fraction of all; `sizeOf` tells which it is for a number of keys. */
 export function checkSize(value, name) {
   if (typeof value !== 'number') throw typeError(name, SIZE, value);

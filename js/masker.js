@@ -23,7 +23,7 @@ export class Masker {
   }
 
   apply(problem, previousMask, state) {
-    return previousMask.isFull() ? previousMask : this.#apply(problem, previousMask, state);
+    return this.#apply(problem, previousMask, state);
   }
 
   toJSON() {
@@ -32,17 +32,18 @@ export class Masker {
 }
 
 /**
- * A factory of maskers.
+ * A factory of maskers; its `parameters` are the names of its options.
  * @param known names of its options
  * @param read options => (problem, previousMask, state) => mask
  */
 export function maskerFactory(name, known, read, isSampling = false) {
   const names = new Set(known);
-  return (options = {}) => {
+  const factory = (options = {}) => {
     checkOptions(options, 'options', names);
     const own = Object.freeze({ ...options });
     return new Masker(name, own, isSampling, read(own));
   };
+  return Object.assign(factory, { parameters: Object.freeze([...names]) });
 }
 
 /** A factory of maskers that the core carries out: read(options) => (call, index) => fields of the core's struct. */
@@ -53,7 +54,7 @@ export function coreMaskerFactory(name, known, read, isSampling = false) {
     (options) => {
       const fieldsOf = read(options);
       return (problem, previousMask, state) =>
-        choose(engineOf(problem), problem.options, fieldsOf, previousMask, state);
+        previousMask.isFull() ? previousMask : choose(engineOf(problem), problem.options, fieldsOf, previousMask, state);
     },
     isSampling,
   );

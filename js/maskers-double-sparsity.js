@@ -2,7 +2,7 @@
 
 import { MaskerKind } from './abi.js';
 import { checkChoice, rangeError, typeError } from './checks.js';
-import { checkCount, checkSize, sizeOf } from './masker-options.js';
+import { checkCount, checkSize, orElse, sizeOf } from './masker-options.js';
 import { coreMaskerFactory } from './masker.js';
 
 const LISTS = 'a list of channels per query head, or an object of such lists by layer';
@@ -15,10 +15,10 @@ export const doubleSparsity = coreMaskerFactory(
   ['heavySize', 'channels', 'layer', 'channelSelection', 'groupFactor', 'labelBits'],
   (options) => {
     const heavySize = checkSize(options.heavySize, 'heavySize');
-    const layer = checkCount(options.layer ?? 0, 'layer', 0);
+    const layer = checkCount(orElse(options.layer, 0), 'layer', 0);
     const selection = checkChoice(options.channelSelection, 'channelSelection', PROJECTIONS);
-    const groupFactor = checkCount(options.groupFactor ?? 16, 'groupFactor');
-    const bits = checkCount(options.labelBits ?? 4, 'labelBits', 1, 16);
+    const groupFactor = checkCount(orElse(options.groupFactor, 16), 'groupFactor');
+    const bits = checkCount(orElse(options.labelBits, 4), 'labelBits', 1, 16);
     const { lists, name } = readChannels(options.channels, channelsName(layer, selection));
     return ({ heads, dim, keyLength }, index) => {
       const channelCount = Math.floor(dim / groupFactor);

@@ -18,12 +18,16 @@ export const local = maskerFactory('local', ['size'], (options) => {
   const size = checkSize(options.size, 'size');
   return (problem, previous) => {
     const before = sizeOf(size, problem.keyLength) - 1;
-    return before < 0 ? previous : previous.merge(bandMask(problem, before));
+    return previous.merge(before < 0 ? noKeys(problem) : bandMask(problem, before));
   };
 });
 
 /** What earlier maskers kept of the keys up to the query's own position. */
 export const causal = maskerFactory('causal', [], () => (problem, previous) => previous.and(bandMask(problem, Infinity)));
+
+function noKeys({ queryLength, keyLength }) {
+  return Mask.sinks([1, 1, queryLength, keyLength], 0);
+}
 
 /** Keys from `before` positions before the query's own up to it. */
 function bandMask({ batch, queryLength, keyLength, queryPositions }, before) {
@@ -38,5 +42,5 @@ function bandMask({ batch, queryLength, keyLength, queryPositions }, before) {
     ends[row] = Math.min(Math.max(position + 1, 0), keyLength);
     begins[row] = Math.min(Math.max(position - before, 0), ends[row]);
   }
-  return maskOfForm([batch, 1, queryLength, keyLength], { kind: 'documents', batch, begins, ends });
+  return maskOfForm([batch, 1, queryLength, keyLength], { kind: 'documents', batch, begins, ends, queryIds: null, keyIds: null });
 }

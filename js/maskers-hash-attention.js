@@ -3,7 +3,7 @@
 import { Activation, HashLayer, MaskerKind } from './abi.js';
 import { checkCode, rangeError } from './checks.js';
 import { HashWeights } from './hash-weights.js';
-import { checkCount, checkSize, sizeOf } from './masker-options.js';
+import { checkCount, checkSize, orElse, sizeOf } from './masker-options.js';
 import { coreMaskerFactory } from './masker.js';
 
 const ACTIVATIONS = new Map([
@@ -15,7 +15,7 @@ const ACTIVATIONS = new Map([
 
 const make = coreMaskerFactory('hashAttention', ['heavySize', 'weights', 'layer', 'activation'], (options) => {
   const heavySize = checkSize(options.heavySize, 'heavySize');
-  const layer = checkCount(options.layer ?? 0, 'layer', 0);
+  const layer = checkCount(orElse(options.layer, 0), 'layer', 0);
   const activation = checkCode(options.activation, 'activation', ACTIVATIONS);
   const networks = HashWeights.from(options.weights).layer(layer);
   const [{ heads, inputs }] = networks;

@@ -2,14 +2,17 @@
 
 /** The maskers, and the registry by whose names maskers are made from JSON. */
 
-import { checkOptions, rangeError, typeError } from './checks.js';
+import { eitherOf, nearest, rangeError, typeError } from './checks.js';
 import { doubleSparsity } from './maskers-double-sparsity.js';
 import { causal, local, sink } from './maskers-fixed.js';
 import { hashAttention } from './maskers-hash-attention.js';
+import { importanceSampling } from './maskers-importance.js';
 import { magicPig } from './maskers-magic-pig.js';
 import { groupTopK, oracleTopK, oracleTopP } from './maskers-oracle.js';
+import { pqCache } from './maskers-pq-cache.js';
 import { quest } from './maskers-quest.js';
 import { adaptiveSampling, randomSampling } from './maskers-sampling.js';
+import { socket } from './maskers-socket.js';
 
 const builtIn = {
   sink,
@@ -21,6 +24,9 @@ const builtIn = {
   quest,
   doubleSparsity,
   hashAttention,
+  pqCache,
+  socket,
+  importanceSampling,
   randomSampling,
   adaptiveSampling,
   magicPig,
@@ -54,12 +60,23 @@ export class Registry {
     }
     const { name, ...options } = value;
     const factory = this.#factories.get(name);
-    if (factory === undefined) checkOptions({ [name]: true }, `${where}.name`, new Set(this.names));
+    if (factory === undefined) throw unknownMasker(`${where}.name`, name, this.names);
+    let masker;
     try {
-      return factory(options);
+      masker = factory(options);
     } catch (error) {
       error.message = `${where} (${name}): ${error.message}`;
       throw error;
     }
+    if (typeof masker?.apply !== 'function') {
+      throw typeError(`${where} (${name})`, 'a factory that returns a masker', masker);
+    }
+    return masker;
   }
+}
+
+function unknownMasker(where, name, names) {
+  if (typeof name !== 'string') return typeError(where, 'the name of a masker', name);
+  const near = nearest(name, names);
+  return rangeError(where, near ? `a registered masker (did you mean ${near}?)` : eitherOf(names), name);
 }

@@ -2,46 +2,51 @@
 
 /** How far attention over what a mask keeps is from attention over everything, and what both cost. */
 
+import { FINISH_OPTIONS } from './options.js';
+import { PROBLEM_OPTIONS } from './problem.js';
+import { floatsOf } from './widen.js';
+
 const PERCENTILE = 0.05;
+const SPARSE_OPTIONS = new Set(['sparseAttentionMask', 'maskWeighting']);
 
 /**
  * @param masked options of getMaskedAttentionOutput with the mask
  * @param result what they gave
- * @param dense what the same gives without the mask: { output, logSumExp }
+ * @param dense what the same gives without the mask
  */
 export function measure(attention, masked, result, mask, dense = measureDense(attention, masked)) {
   const { logSumExp: kept } = attention.getMaskedAttentionOutput({
-    ...optionsOfProblem(masked),
+    ...denseOptions(masked),
     sparseAttentionMask: mask.isEmpty() ? mask : mask.not().not(),
     returnLogSumExp: true,
   });
   return {
     density: mask.density(),
-    outputError: relativeError(result.output.data, dense.output.data),
+    outputError: relativeError(floatsOf(result.output), dense.output.data),
     massRecall: recallOf(kept.data, dense.logSumExp),
     flops: attention.explain(masked).flops,
     flopsDense: dense.flops,
   };
 }
 
-/** Attention without a sparse mask, once for all masks that are compared with it. */
+/** Attention without a sparse mask, once for all masks that are compared with it: { output, logSumExp, flops }. */
 export function measureDense(attention, masked) {
-  const options = optionsOfProblem(masked);
-  const started = performance.now();
+  const options = denseOptions(masked);
   const { output, logSumExp } = attention.getMaskedAttentionOutput({ ...options, returnLogSumExp: true });
-  const denseMilliseconds = performance.now() - started;
-  return { output, logSumExp, flops: attention.explain(options).flops, denseMilliseconds };
+  return { output, logSumExp, flops: attention.explain(options).flops };
 }
 
-function optionsOfProblem(masked) {
-  const { sparseAttentionMask, maskWeighting, out, ...options } = masked;
-  return options;
+/** The problem without a sparse mask, and without results that nobody looks at. */
+export function denseOptions(masked) {
+  const names = [...PROBLEM_OPTIONS, ...FINISH_OPTIONS].filter((name) => !SPARSE_OPTIONS.has(name));
+  return Object.fromEntries(names.map((name) => [name, masked[name]]));
 }
 
-/** ||a - b|| / ||b||, Euclidean norms. */
+/** ||a - b|| / ||b||, Euclidean norms; where neither has a number (empty rows that are NaN), there is no difference. */
 function relativeError(a, b) {
   let [difference, norm] = [0, 0];
   for (let n = 0; n < a.length; n++) {
+    if (Number.isNaN(a[n]) && Number.isNaN(b[n])) continue;
     difference += (a[n] - b[n]) ** 2;
     norm += b[n] ** 2;
   }

@@ -21,8 +21,8 @@ import {
 import { PROBLEM_OPTIONS, readProblem, readSinks } from './problem.js';
 import { BYTES_PER_ELEMENT, DTYPES, FLOAT32_ONLY, FLOAT_DTYPES, readTensor, readTensorOf, Slot } from './tensor.js';
 
-const FINISH_OPTIONS = ['sinks', 'emptyRows', 'outputLayout'];
-const RESULT_OPTIONS = [
+export const FINISH_OPTIONS = ['sinks', 'emptyRows', 'outputLayout'];
+export const RESULT_OPTIONS = [
   'outputDtype',
   'returnAttentionWeights',
   'weightsFormat',
@@ -32,7 +32,7 @@ const RESULT_OPTIONS = [
   'returnDropoutMask',
   'out',
 ];
-const KNOWN_TO_OUTPUT = new Set([...PROBLEM_OPTIONS, ...FINISH_OPTIONS, ...RESULT_OPTIONS]);
+export const KNOWN_TO_OUTPUT = new Set([...PROBLEM_OPTIONS, ...FINISH_OPTIONS, ...RESULT_OPTIONS]);
 const KNOWN_TO_PROJECTION = KNOWN_TO_OUTPUT; // some are known in order to be refused with a reason
 const KNOWN_TO_PARTIALS = new Set([...KNOWN_TO_PROJECTION, 'rowMaxOver']);
 const KNOWN_TO_FINISH = new Set(FINISH_OPTIONS);

@@ -5,15 +5,18 @@
  * one masks attention. What maskers know of the keys is kept between calls, and grows with them.
  */
 
-import { checkBoolean, typeError } from './checks.js';
+import { checkBoolean, checkOptions, typeError } from './checks.js';
 import { formOf, Mask } from './mask.js';
 import { isUnit } from './mask-forms.js';
+import { Masker } from './masker.js';
 import { MaskerProblem } from './masker-problem.js';
 import { measure } from './metrics.js';
+import { KNOWN_TO_OUTPUT, readOutputCall } from './options.js';
 import { PROBLEM_OPTIONS } from './problem.js';
 import { FLOAT_DTYPES, readTensor, Tensor } from './tensor.js';
 
 const SEQUENCES = ['queries', 'keys', 'values'];
+const KNOWN_TO_FORWARD = new Set([...KNOWN_TO_OUTPUT, 'metrics']);
 const NOT_FOR_MASKERS = new Set(['sparseAttentionMask', 'maskWeighting']);
 
 export class SparseAttention {
@@ -42,12 +45,15 @@ export class SparseAttention {
   }
 
   buildMask(inputs) {
+    checkOptions(inputs, 'options', KNOWN_TO_OUTPUT);
     return withResident(this.#attention, this.#engine, inputs, (staged) => this.#build(staged));
   }
 
   forward(inputs) {
+    checkOptions(inputs, 'options', KNOWN_TO_FORWARD);
     const { metrics, ...options } = inputs;
     const wantsMetrics = checkBoolean(metrics, 'metrics');
+    readOutputCall(options); // what is wrong is found before maskers learn of the keys
     return withResident(this.#attention, this.#engine, options, (staged) => {
       const started = performance.now();
       const mask = this.#build(staged);
@@ -55,9 +61,10 @@ export class SparseAttention {
       const masked = { ...staged, sparseAttentionMask: mask, maskWeighting: weightingOf(mask, staged) };
       const result = this.#attention.getMaskedAttentionOutput(masked);
       const ended = performance.now();
-      if (!wantsMetrics) return { ...result, mask };
+      const results = { ...inCallersArrays(result, inputs), mask };
+      if (!wantsMetrics) return results;
       const times = { maskMilliseconds: built - started, attentionMilliseconds: ended - built };
-      return { ...result, mask, metrics: { ...measure(this.#attention, masked, result, mask), ...times } };
+      return { ...results, metrics: { ...measure(this.#attention, masked, result, mask), ...times } };
     });
   }
 
@@ -86,34 +93,56 @@ export class SparseAttention {
       PROBLEM_OPTIONS.filter((name) => !NOT_FOR_MASKERS.has(name)).map((name) => [name, staged[name]]),
     );
     const problem = new MaskerProblem(this.#attention, this.#engine, options);
-    let mask = staged.sparseAttentionMask ?? Mask.empty(problem.shape);
+    const { sparseAttentionMask: given = Mask.empty(problem.shape) } = staged;
+    if (!(given instanceof Mask)) throw typeError('sparseAttentionMask', 'a Mask', given);
+    let mask = given;
+    let isOurs = false; // made in this loop by a masker of the package: nobody else has it
     this.#maskers.forEach((masker, n) => {
       const next = masker.apply(problem, mask, this.#states[n]);
       if (!(next instanceof Mask)) throw typeError(`maskers[${n}] (${masker.name}).apply()`, 'a Mask', next);
-      mask = next;
+      const isBuiltIn = masker instanceof Masker;
+      if (next === mask) return;
+      if (isOurs && isBuiltIn) mask.dispose(); // gives its copy in wasm memory back
+      [mask, isOurs] = [next, isBuiltIn];
     });
     return mask;
   }
 }
 
+/** float16 results as Float16Array where an input was one: the call itself saw copies in wasm memory. */
+function inCallersArrays(result, inputs) {
+  const usesFloat16Array = SEQUENCES.some((name) => inputs[name].data?.[Symbol.toStringTag] === 'Float16Array');
+  if (!usesFloat16Array || inputs.out !== undefined) return result;
+  const entries = Object.entries(result).map(([name, tensor]) => {
+    if (tensor.dtype !== 'float16') return [name, tensor];
+    const key = tensor.values === undefined ? 'data' : 'values';
+    return [name, { ...tensor, [key]: new globalThis.Float16Array(tensor[key].buffer) }];
+  });
+  return Object.fromEntries(entries);
+}
+
 /** Probabilities divide; where all are 1, there is nothing to divide by. */
-function weightingOf(mask, { maskWeighting }) {
+export function weightingOf(mask, { maskWeighting }) {
   if (maskWeighting !== undefined) return maskWeighting;
   return isUnit(formOf(mask, 'mask')) ? 'multiply' : 'inverse';
 }
 
 /** Calls `use` with the inputs in wasm memory: maskers and attention then read them without copies of their own. */
-function withResident(attention, engine, inputs, use) {
+export function withResident(attention, engine, inputs, use) {
   engine.assertOpen();
   const own = [];
   try {
     const staged = { ...inputs };
-    for (const name of SEQUENCES) {
-      const { data, dims, dtype, tensor } = readTensor(inputs[name], name, FLOAT_DTYPES);
-      if (tensor !== undefined || data.buffer === engine.heap.buffer) continue;
-      const resident = new Tensor(engine.heap, { dims: [...dims], dtype, count: data.length, bytes: data.byteLength });
+    const operands = SEQUENCES.map((name) => readTensor(inputs[name], name, FLOAT_DTYPES));
+    for (const { name, data, dims, dtype, count, bytes, tensor } of operands) {
+      if (tensor !== undefined) continue;
+      const { buffer, byteOffset } = data;
+      const isView = buffer === engine.heap.buffer; // of wasm memory, which may grow at any time
+      const resident = new Tensor(engine.heap, { dims: [...dims], dtype, count, bytes });
       own.push(resident);
-      resident.data.set(dtype === 'float16' ? new Uint16Array(data.buffer, data.byteOffset, data.length) : data);
+      const { u8 } = engine.heap;
+      const source = isView ? u8.subarray(byteOffset, byteOffset + bytes) : new Uint8Array(buffer, byteOffset, bytes);
+      u8.set(source, resident.data.byteOffset);
       staged[name] = resident;
     }
     return use(staged);

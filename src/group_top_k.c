@@ -6,13 +6,11 @@
  * and every key is read.
  */
 #include "coarse.h"
+#include "logits.h"
 #include "masker.h"
 #include "select.h"
 #include "source.h"
-#include "tile.h"
 #include "vec.h"
-
-#define LOWEST (-__builtin_inff())
 
 static void layout(struct attn_index_layout *layout, const struct attn_masker *masker,
                    const struct attn_problem *problem) {
@@ -22,16 +20,27 @@ static void layout(struct attn_index_layout *layout, const struct attn_masker *m
     layout->unit_bytes = attn_coarse_bytes(problem->dim);
 }
 
-/* Scratch: the queries [group_heads, dim], of which the first becomes their sum; bounds [stride] of each; codes. */
-static float *lower_of(const struct attn_masker_call *call) {
-    return (float *)call->scratch + call->group_heads * call->problem->dim;
-}
-static float *upper_of(const struct attn_masker_call *call) { return lower_of(call) + call->stride; }
+struct scratch {
+    float *queries;       /* [group_heads + 4, dim]: the first becomes the sum; the last are room for keys */
+    float *lower, *upper; /* [stride]: bounds of the scores; where something is added to these, dot products */
+    float *exact;         /* [stride]: of keys that are listed */
+    uint32_t *listed;     /* [stride] */
+    int16_t *codes;
+};
 
 static size_t scratch_bytes(const struct attn_masker *masker, const struct attn_problem *problem) {
     const size_t heads = attn_masker_group_heads(problem), dim = problem->dim;
     (void)masker;
-    return 4 * (heads * dim + 2 * attn_masker_stride(problem)) + 2 * attn_coarse_padded(dim);
+    return 4 * ((heads + 4) * dim + 4 * attn_masker_stride(problem)) + 2 * attn_coarse_padded(dim);
+}
+
+static struct scratch scratch_of(const struct attn_masker_call *call) {
+    struct scratch s = {.queries = call->scratch};
+    s.lower = s.queries + (call->group_heads + 4) * call->problem->dim;
+    s.upper = s.lower + call->stride, s.exact = s.upper + call->stride;
+    s.listed = (uint32_t *)(s.exact + call->stride);
+    s.codes = (int16_t *)(s.listed + call->stride);
+    return s;
 }
 
 static void append(const struct attn_masker_call *call, size_t batch, size_t head, size_t begin, size_t end) {
@@ -44,74 +53,60 @@ static void append(const struct attn_masker_call *call, size_t batch, size_t hea
 
 static void score(const struct attn_masker_call *call, size_t batch, size_t group, size_t query) {
     const struct attn_problem *p = call->problem;
-    float *queries = call->scratch, *upper = upper_of(call);
-    attn_masker_queries(call, queries, batch, group, query);
+    const struct scratch s = scratch_of(call);
+    const float sign = p->scaling > 0 ? 1 : p->scaling < 0 ? -1 : 0;
+    attn_masker_queries(call, s.queries, batch, group, query);
     for (size_t h = 1; h < call->group_heads; h++) {
-        for (size_t d = 0; d < p->dim; d++) queries[d] += queries[h * p->dim + d];
+        for (size_t d = 0; d < p->dim; d++) s.queries[d] += s.queries[h * p->dim + d];
     }
-    if (attn_mask_is_biased(p)) return;
-    const struct attn_coarse_query coarse = attn_coarse_query((int16_t *)(upper + call->stride), queries, p->dim);
-    attn_coarse_bounds(lower_of(call), upper, &coarse, attn_index_unit(call, batch, group, 0), call->layout.unit_bytes,
+    if (attn_mask_is_biased(p)) {
+        attn_masker_key_dots(call, s.queries, 1, batch, group, s.queries + call->group_heads * p->dim);
+        for (size_t j = 0; j < p->k_len; j++) s.lower[j] = call->scores[j];
+        return;
+    }
+    for (size_t d = 0; d < p->dim; d++) s.queries[d] *= sign;
+    const struct attn_coarse_query coarse = attn_coarse_query(s.codes, s.queries, p->dim);
+    attn_coarse_bounds(s.lower, s.upper, &coarse, attn_index_unit(call, batch, group, 0), call->layout.unit_bytes,
                        p->k_len, p->dim);
 }
 
 static void choose_biased(const struct attn_masker_call *call, struct attn_candidates *c, float *scores) {
     const struct attn_problem *p = call->problem;
-    const float mean = p->scaling / (float)call->group_heads;
-    attn_masker_dots(call, scores, call->scratch, 1, p->dim,
-                     attn_key_rows(p, c->row.batch, c->row.head / call->group_heads), p->k_len);
+    const float mean = p->scaling / (float)call->group_heads, *dots = scratch_of(call).lower;
     for (size_t j = 0; j < p->k_len; j++) {
-        if (c->eligible[j / 64] >> j % 64 & 1) scores[j] = mean * scores[j] + attn_mask_bias(p, &c->row, j);
+        scores[j] = mean * dots[j];
+        if (c->eligible[j / 64] >> j % 64 & 1) scores[j] += attn_mask_bias(p, &c->row, j);
     }
     attn_choose_largest(call, c, scores);
 }
 
-/* Keys to be scored exactly. */
-struct keys {
-    size_t count, listed[ATTN_TILE_KEYS];
-    const void *addresses[ATTN_TILE_KEYS];
-};
-
-static void score_listed(const struct attn_masker_call *call, float *scores, struct keys *keys) {
-    const size_t dim = call->problem->dim;
-    float exact[ATTN_TILE_KEYS];
-    if (!keys->count) return;
-    attn_tile_kernels[call->problem->keys.dtype].dot(exact, ATTN_TILE_KEYS, call->scratch, dim, 1, keys->addresses,
-                                                     keys->count, dim);
-    for (size_t n = 0; n < keys->count; n++) scores[keys->listed[n]] = exact[n];
-    keys->count = 0;
-}
-
-/* From bounds of the keys' scores, where a lower one of NaN takes a key out; they are overwritten. */
+/* From the lower bounds, of which one of NaN takes a key out; they are overwritten. */
 static void choose_bounded(const struct attn_masker_call *call, struct attn_candidates *c, float *lower) {
-    const size_t k_len = call->problem->k_len, k = call->masker->count;
-    const struct attn_rows rows = attn_key_rows(call->problem, c->row.batch, c->row.head / call->group_heads);
-    const float *upper = upper_of(call);
-    const vec least = vec_splat(attn_select_least(lower, k_len, k, call->selection)), out = vec_splat(LOWEST);
-    struct keys keys = {.count = 0};
-    for (size_t j = 0; j < k_len; j += 4) {
-        const vec low = vec_load(lower + j), high = vec_load(upper + j);
-        uint32_t bits = vec_bits(vec_at_least(high, least)) & vec_bits(vec_equal(low, low));
+    const struct attn_problem *p = call->problem;
+    const struct scratch s = scratch_of(call);
+    const vec least = vec_splat(attn_select_least(lower, p->k_len, call->masker->count, call->selection));
+    size_t count = 0;
+    for (size_t j = 0; j < p->k_len; j += 4) {
+        const vec low = vec_load(lower + j), out = vec_splat(-__builtin_inff());
+        uint32_t bits = vec_bits(vec_at_least(vec_load(s.upper + j), least)) & vec_bits(vec_equal(low, low));
         vec_store(lower + j, out);
-        if (keys.count + 4 > ATTN_TILE_KEYS) score_listed(call, lower, &keys);
-        for (; bits; bits &= bits - 1) {
-            const size_t key = j + (size_t)__builtin_ctz(bits);
-            if (key >= k_len) break;
-            keys.listed[keys.count] = key;
-            keys.addresses[keys.count++] = (const uint8_t *)rows.base + key * rows.stride_bytes;
-        }
+        for (; bits; bits &= bits - 1) s.listed[count++] = (uint32_t)(j + (size_t)__builtin_ctz(bits));
     }
-    score_listed(call, lower, &keys);
-    attn_select_largest(c->chosen, lower, k_len, k, call->selection);
+    while (count && s.listed[count - 1] >= p->k_len) count--;
+    attn_dots_listed(s.exact, p, c->row.batch, c->row.head / call->group_heads, s.queries, s.listed, count,
+                     s.queries + call->group_heads * p->dim);
+    for (size_t n = 0; n < count; n++) lower[s.listed[n]] = s.exact[n];
+    attn_select_largest(c->chosen, lower, p->k_len, call->masker->count, call->selection);
 }
 
 static void choose(const struct attn_masker_call *call, struct attn_candidates *c, float *scores) {
-    const float *lower = lower_of(call);
+    const float *lower = scratch_of(call).lower;
+    if (!call->masker->count) return;
     if (attn_mask_is_biased(call->problem)) {
         choose_biased(call, c, scores);
         return;
     }
-    for (size_t j = 0; j < call->stride; j++) scores[j] = lower[j]; /* heads whose lists differ have the same bounds */
+    for (size_t j = 0; j < call->problem->k_len; j++) scores[j] = lower[j]; /* other heads may choose from them too */
     attn_candidates_restrict(c, scores, call->problem->k_len, __builtin_nanf(""));
     choose_bounded(call, c, scores);
 }

@@ -18,6 +18,9 @@ static const struct attn_masker_family *const families[] = {
     [ATTN_MASKER_QUEST] = &attn_quest,
     [ATTN_MASKER_DOUBLE_SPARSITY] = &attn_double_sparsity,
     [ATTN_MASKER_HASH_ATTENTION] = &attn_hash_attention,
+    [ATTN_MASKER_PQ_CACHE] = &attn_pq_cache,
+    [ATTN_MASKER_SOCKET] = &attn_socket,
+    [ATTN_MASKER_IMPORTANCE] = &attn_importance,
     [ATTN_MASKER_RANDOM] = &attn_random_sampling,
     [ATTN_MASKER_ADAPTIVE] = &attn_adaptive_sampling,
     [ATTN_MASKER_MAGIC_PIG] = &attn_magic_pig,
@@ -74,7 +77,14 @@ static int is_countable(const struct attn_index_layout *layout, const struct att
     overflow |= __builtin_add_overflow(bytes, layout->header_bytes, &bytes);
     overflow |= __builtin_mul_overflow(bytes, layout->heads, &bytes);
     overflow |= __builtin_mul_overflow(bytes, problem->batch, &bytes);
-    return !overflow && bytes <= PTRDIFF_MAX;
+    return !overflow && !layout->is_too_large && bytes <= PTRDIFF_MAX;
+}
+
+/* Whether the masks of the heads of a group are the same. */
+static int is_same_for_group(const struct attn_problem *problem) {
+    const struct attn_tensor *mask = &problem->attention_mask;
+    if (!problem->heads || problem->alibi_slopes || (mask->data && mask->head_stride)) return 0;
+    return attn_sparse_is_shared(problem, attn_masker_group_heads(problem));
 }
 
 enum attn_status attn_masker_plan_init(struct attn_masker_plan *plan, const struct attn_masker *masker,
@@ -96,7 +106,7 @@ enum attn_status attn_masker_plan_init(struct attn_masker_plan *plan, const stru
         .index_bytes = problem->batch * layout->heads * attn_index_part_bytes(layout, capacity),
         .workspace_bytes = workspace_bytes,
     };
-    if (family->shares_rows && attn_sparse_is_shared(problem, call.group_heads)) plan->row_heads = problem->key_heads;
+    if (family->shares_rows && is_same_for_group(problem)) plan->row_heads = problem->key_heads;
     return ATTN_OK;
 }
 
@@ -248,18 +258,39 @@ void attn_masker_queries(const struct attn_masker_call *call, float *queries, si
     }
 }
 
-struct attn_rows attn_key_rows(const struct attn_problem *problem, size_t batch, size_t group) {
-    const struct attn_tensor *keys = &problem->keys;
-    return (struct attn_rows){attn_source_address(keys, batch, group, 0),
-                              keys->row_stride * attn_dtype_bytes(keys->dtype), keys->dtype};
+static void dot(float *dots, size_t stride, const float *queries, size_t count, size_t dim, enum attn_dtype dtype,
+                const void *const *rows, size_t rows_len) {
+    attn_tile_kernels[dtype].dot(dots, stride, queries, dim, count, rows, rows_len, dim);
 }
 
-void attn_masker_dots(const struct attn_masker_call *call, float *scores, const float *queries, size_t count,
-                      size_t dim, struct attn_rows rows, size_t rows_len) {
+void attn_masker_dots(const struct attn_masker_call *call, const float *queries, size_t count, size_t dim,
+                      const float *rows, size_t stride, size_t rows_len) {
     const void *addresses[ATTN_TILE_KEYS];
     for (size_t n = 0; n < rows_len; n += ATTN_TILE_KEYS) {
         const size_t some = attn_smaller(ATTN_TILE_KEYS, rows_len - n);
-        for (size_t i = 0; i < some; i++) addresses[i] = (const uint8_t *)rows.base + (n + i) * rows.stride_bytes;
-        attn_tile_kernels[rows.dtype].dot(scores + n, call->stride, queries, dim, count, addresses, some, dim);
+        for (size_t i = 0; i < some; i++) addresses[i] = rows + (n + i) * stride;
+        dot(call->scores + n, call->stride, queries, count, dim, ATTN_FLOAT32, addresses, some);
+    }
+}
+
+void attn_masker_key_dots(const struct attn_masker_call *call, const float *queries, size_t count, size_t batch,
+                          size_t group, float *scratch) {
+    const struct attn_problem *p = call->problem;
+    const void *addresses[ATTN_TILE_KEYS];
+    for (size_t key = 0; key < p->k_len; key += ATTN_TILE_KEYS) {
+        const size_t some = attn_smaller(ATTN_TILE_KEYS, p->k_len - key);
+        float *scores = call->scores + key;
+        if (attn_source_fetch(&p->keys, batch, group, key, some, p->dim)) {
+            for (size_t i = 0; i < some; i++) addresses[i] = attn_source_address(&p->keys, batch, group, key + i);
+            dot(scores, call->stride, queries, count, p->dim, p->keys.dtype, addresses, some);
+            continue;
+        }
+        for (size_t i = 0; i < some; i += 4) { /* widened, four at a time */
+            const size_t few = attn_smaller(4, some - i);
+            for (size_t n = 0; n < few; n++) {
+                addresses[n] = attn_source_row(&p->keys, batch, group, key + i + n, p->dim, scratch + n * p->dim);
+            }
+            dot(scores + i, call->stride, queries, count, p->dim, ATTN_FLOAT32, addresses, few);
+        }
     }
 }

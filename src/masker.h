@@ -12,6 +12,7 @@
 /* Of what attn_masker_plan_init tells, what a family decides; all zero before. */
 struct attn_index_layout {
     size_t heads, header_bytes, unit_keys, unit_bytes;
+    int is_too_large; /* these, or the family's scratch */
 };
 
 /* A masker at work. */
@@ -51,7 +52,8 @@ struct attn_masker_family {
 };
 
 extern const struct attn_masker_family attn_oracle_top_k, attn_oracle_top_p, attn_group_top_k, attn_quest,
-    attn_double_sparsity, attn_hash_attention, attn_random_sampling, attn_adaptive_sampling, attn_magic_pig;
+    attn_double_sparsity, attn_hash_attention, attn_pq_cache, attn_socket, attn_importance, attn_random_sampling,
+    attn_adaptive_sampling, attn_magic_pig;
 
 const struct attn_masker_family *attn_masker_family(enum attn_masker_kind kind);
 
@@ -86,19 +88,13 @@ void attn_candidates_restrict(const struct attn_candidates *candidates, float *s
 /* Chooses the masker's `count` largest scores. */
 void attn_choose_largest(const struct attn_masker_call *call, struct attn_candidates *candidates, float *scores);
 
-/* Rows of a matrix: row n stands at base + n * stride_bytes. */
-struct attn_rows {
-    const void *base;
-    size_t stride_bytes;
-    enum attn_dtype dtype;
-};
+/* Dot products of `count` queries [dim] with rows that stand `stride` floats apart: call->scores[r * call->stride + n]. */
+void attn_masker_dots(const struct attn_masker_call *call, const float *queries, size_t count, size_t dim,
+                      const float *rows, size_t stride, size_t rows_len);
 
-/* The keys that a group reads. */
-struct attn_rows attn_key_rows(const struct attn_problem *problem, size_t batch, size_t group);
-
-/* Dot products of `count` queries [dim] with the first `rows_len` rows: scores[r * call->stride + n]. */
-void attn_masker_dots(const struct attn_masker_call *call, float *scores, const float *queries, size_t count,
-                      size_t dim, struct attn_rows rows, size_t rows_len);
+/* The same with all keys of a group; scratch has room for four of them. */
+void attn_masker_key_dots(const struct attn_masker_call *call, const float *queries, size_t count, size_t batch,
+                          size_t group, float *scratch);
 
 /* The queries of a group as floats [group_heads, dim]. */
 void attn_masker_queries(const struct attn_masker_call *call, float *queries, size_t batch, size_t group, size_t query);

@@ -12,16 +12,17 @@
 
 #define LOWEST (-__builtin_inff())
 
+/* Scratch: the queries, then room for four keys. */
 static size_t scratch_bytes(const struct attn_masker *masker, const struct attn_problem *problem) {
     (void)masker;
-    return 4 * attn_masker_group_heads(problem) * problem->dim;
+    return 4 * (attn_masker_group_heads(problem) + 4) * problem->dim;
 }
 
 static void score(const struct attn_masker_call *call, size_t batch, size_t group, size_t query) {
-    const struct attn_problem *p = call->problem;
-    attn_masker_queries(call, call->scratch, batch, group, query);
-    attn_masker_dots(call, call->scores, call->scratch, call->group_heads, p->dim, attn_key_rows(p, batch, group),
-                     p->k_len);
+    float *queries = call->scratch;
+    attn_masker_queries(call, queries, batch, group, query);
+    attn_masker_key_dots(call, queries, call->group_heads, batch, group,
+                         queries + call->group_heads * call->problem->dim);
 }
 
 static void choose_largest(const struct attn_masker_call *call, struct attn_candidates *candidates, float *scores) {

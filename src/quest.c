@@ -61,8 +61,13 @@ static void append(const struct attn_masker_call *call, size_t batch, size_t hea
             least[d] = is_first || row[d] < least[d] ? row[d] : least[d];
         }
         if (is_exact(masker) || (key + 1 < end && (key + 1) % masker->page_size)) continue;
-        round_labels(largest + 2 * dim, largest, dim, masker->bits);
-        round_labels(least + 2 * dim, least, dim, masker->bits);
+        float *high = largest + 2 * dim, *low = least + 2 * dim;
+        round_labels(high, largest, dim, masker->bits);
+        round_labels(low, least, dim, masker->bits);
+        for (size_t d = 0; d < dim; d++) { /* rounded apart, they may have changed places */
+            const float a = high[d], b = low[d];
+            high[d] = a < b ? b : a, low[d] = a < b ? a : b;
+        }
     }
 }
 
@@ -76,9 +81,9 @@ static void score(const struct attn_masker_call *call, size_t batch, size_t grou
             halves[d] = q[d] > 0 ? q[d] : 0, halves[p->dim + d] = q[d] < 0 ? q[d] : 0;
         }
     }
-    const uint8_t *labels = attn_index_unit(call, batch, group, 0) + (is_exact(call->masker) ? 0 : 8 * p->dim);
-    const struct attn_rows rows = {labels, call->layout.unit_bytes, ATTN_FLOAT32};
-    attn_masker_dots(call, call->scores, floats_of(call), call->group_heads, 2 * p->dim, rows, pages);
+    const float *labels =
+        (const float *)attn_index_unit(call, batch, group, 0) + (is_exact(call->masker) ? 0 : 2 * p->dim);
+    attn_masker_dots(call, floats_of(call), call->group_heads, 2 * p->dim, labels, call->layout.unit_bytes / 4, pages);
 }
 
 /* Bits [64 * word, 64 * word + 64) of those from begin to end. */

@@ -184,7 +184,7 @@ static float least_of_mass(float *values, size_t count, double sum) {
 
 void attn_select_mass(uint64_t *chosen, const float *scores, size_t count, double mass, void *scratch) {
     struct candidates c = candidates_in(scratch, count);
-    collect(&c, scores, count, -0.5f);
+    collect(&c, scores, count, -0x1p-149f); /* from 0 on */
     if (!c.count) return;
     const float least = least_of_mass(c.copy, c.count, mass * sum_of(c.scores, 0, c.count));
     for (size_t n = 0; n < c.count; n++) {

@@ -184,14 +184,15 @@ export function golden() {
 
 // ---------------------------------------------------------------------------------------------- sparse-attention-hub
 
-/** Masker pipelines: the final mask, with output and weights. */
+/** Masker pipelines: the mask after each step, the final one with output and weights. */
 export function sparseHub() {
   return load('sparse-attention-hub').map((c) => {
-    const last = c.steps.at(-1);
     const shape = [c.B, c.Hq, c.Lq, c.Lk];
-    const sparseAttentionMask = last.dense_mask
-      ? { shape, weights: values(last.dense_mask) }
-      : { shape, flag: last.is_full ? 'full' : 'empty' };
+    const maskOf = ({ dense_mask: dense, is_full: isFull }) =>
+      dense ? { shape, weights: values(dense) } : { shape, flag: isFull ? 'full' : 'empty' };
+    const given = c.pipeline.map((_, n) => c.steps[n - c.pipeline.length + c.steps.length]); // the last ones, or all
+    const steps = c.pipeline.map(([masker, argument], n) => ({ masker, argument, mask: given[n] && maskOf(given[n]) }));
+    const sparseAttentionMask = steps.at(-1).mask;
     const zeroed = (list) => list.map((value) => (Number.isNaN(value) ? 0 : value)); // a row whose kept keys are masked
     return {
       name: c.name,
@@ -204,6 +205,7 @@ export function sparseHub() {
         sparseAttentionMask,
         maskWeighting: 'inverse',
       },
+      steps,
       upstream: c.index_mask ?? undefined, // flat CSR as upstream stores it: { indices, ptr, data }
       expected: [
         { what: 'output', values: zeroed(values(c.expected.out_BLHD)), tolerance: (e) => 5e-6 + 1e-5 * Math.abs(e) },

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -46,11 +46,14 @@ test('package: holds the modules, their types and wasm, and no more', () => {
   const modules = readdirSync(join(root, 'js'))
     .filter((name) => name.endsWith('.js'))
     .map((name) => `js/${name}`);
-  assert.deepEqual(files, [...wanted, ...modules].sort());
-  // Every module that a module imports is there, and every export points at a file.
-  for (const path of modules)
-    for (const [, target] of readFileSync(join(root, path), 'utf8').matchAll(/(?:from|import)\s*\(?\s*'\.\/([^']+)'/g))
-      assert.ok(files.includes(`js/${target}`), `${path} imports ./${target}, which is not in the package`);
+  const programs = ['bin', 'cli'].flatMap((name) => readdirSync(join(root, name)).map((file) => `${name}/${file}`));
+  assert.deepEqual(files, [...wanted, ...modules, ...programs].sort());
+  // Every module that a module imports is there, and every export points at a file; what browsers load is in js/.
+  for (const path of [...modules, ...programs])
+    for (const [, target] of readFileSync(join(root, path), 'utf8').matchAll(/(?:from|import)\s*\(?\s*'(\.\.?\/[^']+)'/g)) {
+      assert.ok(files.includes(posix.join(path, '..', target)), `${path} imports ${target}, which is not in the package`);
+      if (path.startsWith('js/')) assert.ok(target.startsWith('./'), `${path} imports ${target}`);
+    }
   for (const entry of Object.values(manifest.exports))
     for (const target of typeof entry === 'string' ? [entry] : Object.values(entry))
       assert.ok(files.includes(target.slice(2)), `exports names ${target}, which is not in the package`);
@@ -109,6 +112,12 @@ test('package: examples/attend.mjs runs once installed', () => {
   const printed = node(['examples/attend.mjs'], project);
   assert.match(printed, /\S/);
   assert.doesNotMatch(printed, /NaN|undefined/);
+});
+
+test('package: the command line runs once installed', () => {
+  const printed = node([join('node_modules', manifest.name, manifest.bin['masked-attention']), '--version'], project);
+  assert.equal(printed, `${manifest.version}\n`);
+  assert.ok(existsSync(join(project, 'node_modules/.bin/masked-attention')), 'npm links it');
 });
 
 test('package: can be required from CommonJS', () => {

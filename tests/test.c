@@ -55,9 +55,11 @@ int main(int argc, char **argv) {
         test_kernels();
         test_slices();
         test_extremes();
+        test_select();
         test_grid(&arena);
         test_masks(&arena);
         test_entries(&arena);
+        test_maskers(&arena);
     }
     test_random_problems(&arena, cases, first_seed);
     free(arena.base);

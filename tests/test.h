@@ -18,9 +18,11 @@ void test_statuses(void);
 void test_kernels(void);
 void test_slices(void);
 void test_extremes(void);
+void test_select(void);
 void test_grid(struct case_arena *arena);
 void test_masks(struct case_arena *arena);
 void test_entries(struct case_arena *arena);
+void test_maskers(struct case_arena *arena);
 void test_random_problems(struct case_arena *arena, uint32_t cases, uint32_t first_seed);
 
 /* Counts a check and returns `ok`; prints the message of one that failed. */

@@ -4,19 +4,31 @@
 import {
   AttentionError,
   Mask,
+  calibrateChannels,
   createAttention,
   getNumKeyValueGroups,
+  maskers,
+  readHashWeights,
   repeatKv,
   type AsyncControl,
   type Attention,
   type AttentionErrorCode,
   type AttentionOptions,
   type AttentionResult,
+  type ComparisonRow,
   type DType,
   type EngineInfo,
   type EngineOptions,
+  type HashWeights,
   type MaskShape,
+  type Masker,
+  type MaskerJSON,
+  type MaskerProblem,
+  type Metrics,
+  type NamedChannels,
   type Partials,
+  type SparseAttention,
+  type SweepRow,
   type Tensor,
   type TensorLike,
   type TensorResult,
@@ -183,6 +195,93 @@ export async function mustCompile(): Promise<void> {
   const applied: TensorResult = mask.applyInverse({ data: dense, dims: [1, 1, 2, 2] });
   mask.dispose();
 
+  // Maskers, with all of their options.
+  const channels: NamedChannels = calibrateChannels({ queries: f32, keys: f32, layer: 3 });
+  const hashes: HashWeights = readHashWeights(new Uint8Array(8));
+  const matrix = { data: [1, 2], dims: [1, 2, 1] };
+  const networks = { query_matrix: [matrix], query_bias: [f32], key_matrix: [[[[1], [2]]]], key_bias: [[[0]]] };
+  const all: Required<Masker>[] = [
+    maskers.sink({ size: 4 }),
+    maskers.local({ size: 0.1 }),
+    maskers.causal(),
+    maskers.causal({}),
+    maskers.oracleTopK({ heavySize: 64 }),
+    maskers.oracleTopP({ topP: 0.9 }),
+    maskers.groupTopK({ heavySize: 64 }),
+    maskers.quest({ heavySize: 64 }),
+    maskers.quest({ heavySize: 64, pageSize: 32, labelBits: 8 }),
+    maskers.doubleSparsity({ heavySize: 64, channels: [[0, 1]] }),
+    maskers.doubleSparsity({ heavySize: 64, channels, layer: 3, channelSelection: 'k_proj', groupFactor: 8, labelBits: 16 }),
+    maskers.hashAttention({ heavySize: 64, weights: hashes }),
+    maskers.hashAttention({ heavySize: 64, weights: { 2: networks }, layer: 2, activation: 'gelu' }),
+    maskers.pqCache({ heavySize: 64, groupFactor: 4, bits: 6, iterations: 10, initOffset: 4, metric: 'ip', seed: 1n }),
+    maskers.socket({ heavySize: 64 }),
+    maskers.pqCache({ heavySize: 64 }),
+    maskers.socket({ heavySize: 64, bits: 8, tables: 16, temperature: 0.5, seed: 1 }),
+    maskers.randomSampling({ rate: 0.1, seed: 1 }),
+    maskers.randomSampling({ rate: 0.1, seed: 1, replacement: true }),
+    maskers.adaptiveSampling({ baseRate: 0.1, epsilon: 0.1, delta: 0.1, seed: 1 }),
+    maskers.adaptiveSampling({
+      baseRate: 2,
+      epsilon: 0.1,
+      delta: 0.1,
+      initOffset: 4,
+      localOffset: 0.1,
+      seed: 1,
+      replacement: true,
+    }),
+    maskers.importanceSampling({ draws: 64, initOffset: 4, localOffset: 64, seed: 1 }),
+    maskers.magicPig({ tables: 16, bits: 8, seed: 1 }),
+    maskers.magicPig({ tables: 16, bits: 8, center: false, seed: 1 }),
+  ];
+
+  // Pipelines.
+  const pipeline: SparseAttention = attention.createSparseAttention([...all, { name: 'sink', size: 4 }]);
+  attention.createSparseAttention(pipeline);
+  attention.createSparseAttention(pipeline.toJSON());
+  attention.createSparseAttention(JSON.parse(JSON.stringify(pipeline)));
+  const json: MaskerJSON = maskers.causal().toJSON();
+  const built: Mask = pipeline.buildMask({ ...inputs, causal: true });
+  const sparse = pipeline.forward({ ...inputs, returnLogSumExp: true, metrics: true });
+  same<typeof sparse.logSumExp, TensorResult>(true);
+  same<typeof sparse.metrics, Metrics>(true);
+  const plainSparse = pipeline.forward({ ...inputs, outputDtype: 'float16', maskWeighting: 'inverse' });
+  same<typeof plainSparse.output, TensorResult<'float16'>>(true);
+  const kept: [Mask, Mask, number | undefined] = [built, plainSparse.mask, sparse.metrics.massRecall.worstRow?.query];
+  pipeline.reset();
+  {
+    using other = attention.createSparseAttention([]);
+    other.dispose();
+  }
+
+  // Maskers of one's own.
+  const every7th: Masker = {
+    name: 'every7th',
+    apply({ shape, queryPositions }: MaskerProblem, previousMask, state) {
+      state.calls = (state.calls ?? 0) + 1;
+      return previousMask.or(Mask.fromFunction(shape, (b, _h, i, j) => (queryPositions[b]! + i - j) % 7 === 0));
+    },
+  };
+  const sampler: Masker = { name: 'sampler', isSampling: true, apply: (_, previous) => previous, toJSON: () => json };
+  attention.registerMasker('every', ({ n }: { n: number }) => ({ ...every7th, toJSON: () => ({ name: 'every', n }) }));
+  attention.createSparseAttention([every7th, sampler, { name: 'every', n: 7 }]);
+
+  // Comparisons.
+  const rows: ComparisonRow[] = attention.compare({ ...inputs, causal: true }, [
+    all,
+    pipeline,
+    pipeline.toJSON(),
+  ]);
+  const named: ComparisonRow[] = attention.compare(
+    { ...inputs, sinks: new Float32Array(1) },
+    { sinks: [maskers.sink({ size: 4 })], all: pipeline, json: [{ name: 'sink', size: 4 }], dense: [] },
+  );
+  const sweep: SweepRow<number>[] = attention.sweep(inputs, maskers.sink({ size: 4 }), 'size', [1, 2, 4]);
+  attention.sweep(inputs, pipeline, 'seed', [1, 2n]);
+  attention.sweep(inputs, [maskers.sink({ size: 4 }), { name: 'local', size: 4 }], 'size', [4]);
+  const parameters: readonly string[] = maskers.quest.parameters;
+  const found: number[] = [...rows, ...named, ...sweep].map(({ massRecall, speedup }) => massRecall.p5 * speedup);
+
   // Helpers, disposal, errors.
   const groups: number = getNumKeyValueGroups(f32, resident);
   const repeated: Float32Array = repeatKv({ data: new Float32Array(8), dims: [1, 1, 2, 4] }, groups).data;
@@ -222,6 +321,7 @@ export async function mustCompile(): Promise<void> {
     bits,
     gone,
   ];
+  void [parameters, kept, sweep.map(({ value }) => value.toFixed()), found];
   void [measured, indices, flat, applied, repeated, bytes, anyDtype];
 }
 
@@ -341,6 +441,62 @@ export async function mustNotCompile(): Promise<void> {
   Mask.full(shape).shape = [1, 1, 1, 1];
   // @ts-expect-error merging takes a mask
   Mask.full(shape).merge(new Float32Array(4));
+  // @ts-expect-error a size is needed
+  maskers.sink({});
+  // @ts-expect-error it is a number
+  maskers.local({ size: '4' });
+  // @ts-expect-error there are no options
+  maskers.causal({ offset: 1 });
+  // @ts-expect-error misspelt
+  maskers.oracleTopK({ heavysize: 4 });
+  // @ts-expect-error upstream's spelling
+  maskers.quest({ heavySize: 4, page_size: 16 });
+  // @ts-expect-error channels are needed
+  maskers.doubleSparsity({ heavySize: 4 });
+  // @ts-expect-error of three projections
+  maskers.doubleSparsity({ heavySize: 4, channels: [[0]], channelSelection: 'v_proj' });
+  // @ts-expect-error weights are needed
+  maskers.hashAttention({ heavySize: 4 });
+  // @ts-expect-error activations are named
+  maskers.hashAttention({ heavySize: 4, weights: {}, activation: 'elu' });
+  // @ts-expect-error draws need a seed
+  maskers.randomSampling({ rate: 0.1 });
+  // @ts-expect-error so do planes
+  maskers.magicPig({ tables: 1, bits: 1 });
+  // @ts-expect-error and so do these
+  maskers.importanceSampling({ draws: 4 });
+  // @ts-expect-error there are two metrics
+  maskers.pqCache({ heavySize: 4, seed: 1, metric: 'cosine' });
+  // @ts-expect-error maskers stand in a list
+  attention.createSparseAttention(maskers.sink({ size: 4 }));
+  // @ts-expect-error as JSON they have names
+  attention.createSparseAttention([{ size: 4 }]);
+  const pipeline = attention.createSparseAttention([]);
+  // @ts-expect-error metrics were not asked for
+  pipeline.forward(inputs).metrics.density;
+  // @ts-expect-error nor weights
+  pipeline.forward({ ...inputs, metrics: true }).weights.data;
+  // @ts-expect-error misspelt
+  pipeline.forward({ ...inputs, metric: true });
+  // @ts-expect-error a mask alone has no metrics
+  pipeline.buildMask({ ...inputs, metrics: true });
+  // @ts-expect-error the list is fixed
+  pipeline.maskers = [];
+  // @ts-expect-error a masker has a name
+  attention.createSparseAttention([{ apply: (_: MaskerProblem, previous: Mask) => previous }]);
+  // @ts-expect-error and returns a mask
+  const wrongMasker: Masker = { name: 'wrong', apply: () => new Float32Array(4) };
+  // @ts-expect-error a factory makes maskers
+  attention.registerMasker('wrong', () => 1);
+  // @ts-expect-error a masker is no pipeline
+  attention.compare(inputs, { sinks: maskers.sink({ size: 4 }) });
+  // @ts-expect-error no results are asked for
+  attention.compare({ ...inputs, returnLogSumExp: true }, [[]]);
+  // @ts-expect-error there is no name but the value
+  attention.sweep(inputs, maskers.sink({ size: 4 }), 'size', [4])[0]?.name;
+  // @ts-expect-error values are needed
+  attention.sweep(inputs, maskers.sink({ size: 4 }), 'size');
+  void wrongMasker;
   // @ts-expect-error groups are needed
   repeatKv(f32);
   // @ts-expect-error the set of codes is closed
