@@ -5,7 +5,7 @@
 
 config ?= release
 
-core    := attn check mask masker select logits coarse sampling oracle group_top_k quest double_sparsity hash_attention lookup product_quantization pq_cache importance socket random_sampling adaptive_sampling magic_pig sparse plan route run strip gather close entries explain tile tile_f32 tile_f16 tile_bf16 pack softmax source dropout partials rng memory
+core    := attn check check_masker mask masker select logits coarse sampling oracle group_top_k quest double_sparsity hash_attention lookup product_quantization pq_cache importance socket random_sampling adaptive_sampling magic_pig sparse plan route run strip gather close entries explain tile tile_f32 tile_f16 tile_bf16 pack softmax source dropout partials rng memory
 exports := attn_plan_init attn_run attn_run_slice attn_partials_merge attn_partials_finish attn_list_entries attn_explain attn_convert attn_masker_plan_init attn_masker_append attn_masker_choose attn_memory_base \
            attn_heap_init attn_heap_extend attn_heap_alloc attn_heap_free attn_heap_shortfall attn_heap_used
 tests   := test numbers heap statuses mask_statuses kernels slices extremes grid masks entries select maskers random_problems properties parts subject cells programs
@@ -43,7 +43,7 @@ bench/node_modules/.package-lock.json: bench/package.json bench/package-lock.jso
 
 # ---- WebAssembly: one batch of commands for whichever clang there is; tools/clang.mjs skips what is up to date ----
 
-tune_release := -O2 -fno-vectorize -fno-slp-vectorize -fno-unroll-loops
+tune_release := -Os -fno-vectorize -fno-slp-vectorize -fno-unroll-loops
 tune_debug   := -O1 -g
 wasm_base    := --target=wasm32 $(every) -msimd128 -mbulk-memory $(or $(tune_$(config)),$(tune_release))
 wasm_relaxed := $(wasm_base) -mrelaxed-simd

@@ -48,7 +48,7 @@ export class MaskerIndex {
   update(core, { problem, masker, maskerPlan }, call, workspace) {
     const parts = call.batch * this.#heap.u32[(maskerPlan + MaskerPlan.indexHeads) >>> 2];
     if (parts === 0) return;
-    this.#checkSame(call);
+    this.#checkSame(call, parts);
     if (call.keyLength > this.#capacity) this.#grow(core, maskerPlan, masker, problem, call, parts);
     const { u32 } = this.#heap; // growing may have renewed it
     u32[(masker + Masker.index) >>> 2] = this.#address;
@@ -61,15 +61,15 @@ export class MaskerIndex {
     }
   }
 
-  #checkSame(call) {
-    const dims = [call.batch, call.heads, call.keyHeads, call.valueHeads, call.dim];
+  #checkSame(call, parts) {
+    const dims = [call.batch, call.keyHeads, call.valueHeads, call.dim, parts];
     if (this.#dims === undefined) {
       this.#dims = dims;
       this.#seen = new Array(call.batch).fill(0);
     }
     if (dims.some((size, axis) => size !== this.#dims[axis])) {
       throw new RangeError(
-        `keys: expected batch, query, key and value heads and dim ${formatDims(this.#dims)}, which the masker has ` +
+        `keys: expected batch, key heads, value heads, dim and lists ${formatDims(this.#dims)}, which the masker has ` +
           `seen before, got ${formatDims(dims)}; call reset() before another sequence`,
       );
     }

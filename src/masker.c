@@ -5,6 +5,7 @@
  */
 #include "masker.h"
 
+#include "check_masker.h"
 #include "select.h"
 #include "source.h"
 #include "sparse.h"
@@ -67,19 +68,6 @@ static size_t lay_out(struct attn_masker_call *call, struct attn_candidates *can
     return total;
 }
 
-/* Whether the bytes of the index, and of what a call takes for each key, can be counted. */
-static int is_countable(const struct attn_index_layout *layout, const struct attn_problem *problem, size_t capacity) {
-    const size_t floats =
-        attn_masker_group_heads(problem) + 32; /* of a key: scores, a family's and select.c's scratch */
-    size_t bytes, units = layout->unit_keys ? capacity / layout->unit_keys + 1 : 0;
-    int overflow = problem->k_len > SIZE_MAX / 4 / floats - 16;
-    overflow |= __builtin_mul_overflow(units, layout->unit_bytes, &bytes);
-    overflow |= __builtin_add_overflow(bytes, layout->header_bytes, &bytes);
-    overflow |= __builtin_mul_overflow(bytes, layout->heads, &bytes);
-    overflow |= __builtin_mul_overflow(bytes, problem->batch, &bytes);
-    return !overflow && !layout->is_too_large && bytes <= PTRDIFF_MAX;
-}
-
 /* Whether the masks of the heads of a group are the same. */
 static int is_same_for_group(const struct attn_problem *problem) {
     const struct attn_tensor *mask = &problem->attention_mask;
@@ -91,11 +79,13 @@ enum attn_status attn_masker_plan_init(struct attn_masker_plan *plan, const stru
                                        const struct attn_problem *problem, size_t capacity) {
     struct attn_masker_call call;
     struct attn_candidates candidates;
+    enum attn_status status = attn_check_masker(masker);
+    if (status != ATTN_OK) return status;
     const struct attn_masker_family *family = attn_masker_family(masker->kind);
-    if (!family) return ATTN_ERROR_VALUE;
     const size_t workspace_bytes = lay_out(&call, &candidates, masker, problem, NULL);
     const struct attn_index_layout *layout = &call.layout;
-    if (!is_countable(layout, problem, capacity)) return ATTN_ERROR_SIZE;
+    status = attn_check_masker_sizes(layout, problem, capacity);
+    if (status != ATTN_OK) return status;
     *plan = (struct attn_masker_plan){
         .row_heads = problem->heads,
         .is_weighted = family->is_weighted || attn_sparse_is_weighted(&problem->sparse_mask),
@@ -115,7 +105,8 @@ enum attn_status attn_masker_append(const struct attn_masker *masker, const stru
     struct attn_masker_call call;
     struct attn_candidates candidates;
     const struct attn_masker_family *family = attn_masker_family(masker->kind);
-    if (begin > end || end > problem->k_len || end > masker->capacity) return ATTN_ERROR_SIZE;
+    const enum attn_status status = attn_check_append(masker, problem, begin, end);
+    if (status != ATTN_OK) return status;
     lay_out(&call, &candidates, masker, problem, workspace);
     for (size_t head = 0; family->append && head < call.layout.heads; head++) {
         family->append(&call, batch, head, begin, end);
@@ -215,8 +206,9 @@ enum attn_status attn_masker_choose(const struct attn_masker *masker, const stru
     struct attn_masker_plan plan;
     struct attn_masker_call call;
     struct attn_candidates candidates;
-    if (query_begin > query_end || query_end > problem->q_len) return ATTN_ERROR_SIZE;
-    attn_masker_plan_init(&plan, masker, problem, masker->capacity);
+    enum attn_status status = attn_check_choose(problem, query_begin, query_end);
+    if (status == ATTN_OK) status = attn_masker_plan_init(&plan, masker, problem, masker->capacity);
+    if (status != ATTN_OK) return status;
     lay_out(&call, &candidates, masker, problem, workspace);
     const size_t queries = query_end - query_begin,
                  group_rows = problem->key_heads ? plan.row_heads / problem->key_heads : 0;
@@ -239,7 +231,6 @@ enum attn_status attn_masker_choose(const struct attn_masker *masker, const stru
                 for (size_t n = 0; n < count; n++) indices[total + n] = indices[slot + n];
                 for (size_t n = 0; weights && n < count; n++) weights[total + n] = weights[slot + n];
                 total += count;
-                if (total > UINT32_MAX) return ATTN_ERROR_SIZE;
                 ends[r] = (uint32_t)total;
             }
         }

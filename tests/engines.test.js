@@ -132,6 +132,9 @@ function trapping() {
     'attn_partials_merge',
     'attn_partials_finish',
     'attn_convert',
+    'attn_masker_plan_init',
+    'attn_masker_append',
+    'attn_masker_choose',
   ];
   const exported = [...address.map((name) => [name, 0]), ...traps.map((name) => [name, 1])];
   return Uint8Array.from([
