@@ -186,15 +186,15 @@ wasi: node_modules/.package-lock.json
 	node tools/wasi.mjs build/wasi/test.wasm
 
 # Node's releases as npm carries them; only the one without relaxed SIMD by default needs the flag.
+nodes        ?= 20 24 26
+flags_node20 := --experimental-wasm-relaxed-simd
 platform = $(shell node -p 'process.platform + "-" + process.arch')
 build/nodes/node_modules/.package-lock.json: Makefile
 	npm install --prefix build/nodes --ignore-scripts --no-audit --no-fund \
 	  $(foreach v,20 24 26,node$(v)@npm:node-$(platform)@$(v))
 	@touch $@
 test-nodes: build build/nodes/node_modules/.package-lock.json
-	build/nodes/node_modules/node20/bin/node --experimental-wasm-relaxed-simd $(node_test)
-	build/nodes/node_modules/node24/bin/node $(node_test)
-	build/nodes/node_modules/node26/bin/node $(node_test)
+	$(foreach v,$(nodes),build/nodes/node_modules/node$(v)/bin/node $(flags_node$(v)) $(node_test) &&) true
 
 clean:
 	rm -rf build js/abi.js js/binary-base.js js/binary-relaxed.js js/base.wasm js/relaxed.wasm
