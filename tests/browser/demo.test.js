@@ -274,7 +274,10 @@ test('a browser without WebAssembly is told so', { skip }, () => visit({
 test('a package that was not built is told so', { skip }, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'attn-demo-'));
   const ramp = 'node_modules/d3-scale-chromatic/src';
-  for (const path of ['web-demo', 'samples', ramp]) cpSync(join(root, path), join(folder, path), { recursive: true });
+  const isBuilt = (path) => /js.(abi\.js|binary-\w+\.js|\w+\.wasm)$/.test(path);
+  for (const path of ['web-demo', 'samples', 'js', ramp]) {
+    cpSync(join(root, path), join(folder, path), { recursive: true, filter: (source) => !isBuilt(source) });
+  }
   const bare = await serve({ root: folder });
   try {
     await visit({ base: addressOf(bare), state: 'error' }, async (page) => {
