@@ -73,10 +73,8 @@ static void score(const struct attn_masker_call *call, size_t batch, size_t grou
 static void choose_biased(const struct attn_masker_call *call, struct attn_candidates *c, float *scores) {
     const struct attn_problem *p = call->problem;
     const float mean = p->scaling / (float)call->group_heads, *dots = scratch_of(call).lower;
-    for (size_t j = 0; j < p->k_len; j++) {
-        scores[j] = mean * dots[j];
-        if (c->eligible[j / 64] >> j % 64 & 1) scores[j] += attn_mask_bias(p, &c->row, j);
-    }
+    for (size_t j = 0; j < p->k_len; j++) scores[j] = mean * dots[j];
+    attn_candidates_bias(c, scores, p);
     attn_choose_largest(call, c, scores);
 }
 

@@ -207,10 +207,7 @@ static void score(const struct attn_masker_call *call, size_t batch, size_t grou
 }
 
 static void choose(const struct attn_masker_call *call, struct attn_candidates *candidates, float *scores) {
-    const struct attn_problem *p = call->problem;
-    for (size_t j = 0; attn_mask_is_biased(p) && j < p->k_len; j++) {
-        if (candidates->eligible[j / 64] >> j % 64 & 1) scores[j] += attn_mask_bias(p, &candidates->row, j);
-    }
+    attn_candidates_bias(candidates, scores, call->problem);
     attn_choose_largest(call, candidates, scores);
 }
 

@@ -26,9 +26,7 @@ static void scale(const struct attn_problem *p, float *scores, size_t count) {
 void attn_logits_finish(const struct attn_masker_call *call, const struct attn_candidates *c, float *scores) {
     const struct attn_problem *p = call->problem;
     scale(p, scores, call->stride);
-    for (size_t j = 0; attn_mask_is_biased(p) && j < p->k_len; j++) {
-        if (c->eligible[j / 64] >> j % 64 & 1) scores[j] += attn_mask_bias(p, &c->row, j);
-    }
+    attn_candidates_bias(c, scores, p);
 }
 
 void attn_dots_listed(float *dots, const struct attn_problem *problem, size_t batch, size_t group, const float *row,

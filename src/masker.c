@@ -168,6 +168,12 @@ void attn_candidates_restrict(const struct attn_candidates *c, float *scores, si
     }
 }
 
+void attn_candidates_bias(const struct attn_candidates *c, float *scores, const struct attn_problem *problem) {
+    for (size_t j = 0; attn_mask_is_biased(problem) && j < problem->k_len; j++) {
+        if (c->eligible[j / 64] >> j % 64 & 1) scores[j] += attn_mask_bias(problem, &c->row, j);
+    }
+}
+
 void attn_choose_largest(const struct attn_masker_call *call, struct attn_candidates *candidates, float *scores) {
     const size_t k_len = call->problem->k_len;
     size_t eligible = 0;

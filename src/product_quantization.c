@@ -37,7 +37,7 @@ void attn_pq_layout(struct attn_index_layout *layout, const struct attn_masker *
     layout->unit_keys = KEYS;
     layout->unit_bytes = KEYS * masker->sub_vectors;
     /* more floats than header or scratch have, of which each is some vectors' */
-    const uint64_t vectors = SAMPLES + 2 * KEYS + HEADS + 8 * codes_of(masker) + problem->heads / problem->key_heads;
+    const uint64_t vectors = SAMPLES + 2 * KEYS + HEADS + 8 * codes_of(masker) + attn_masker_group_heads(problem);
     layout->is_too_large = vectors * (problem->dim + HEADER_FLOATS) > SIZE_MAX / 8;
 }
 
@@ -88,7 +88,7 @@ static size_t samples_of(const struct attn_problem *problem) {
 
 static struct scratch scratch_in(float *floats, const struct attn_masker *masker, const struct attn_problem *problem) {
     const size_t codes = codes_of(masker), dim = problem->dim, sub_dim = dim / masker->sub_vectors;
-    const size_t samples = samples_of(problem), group_heads = problem->heads / problem->key_heads;
+    const size_t samples = samples_of(problem), group_heads = attn_masker_group_heads(problem);
     const size_t rows = KEYS * dim, panels = attn_larger(samples * sub_dim, rows), sums = codes * sub_dim;
     const size_t queries = (group_heads + HEADS) * dim, tables = codes * masker->sub_vectors * HEADS;
     struct scratch s = {.rows = floats};
@@ -346,7 +346,5 @@ void attn_pq_finish(const struct attn_masker_call *call, struct attn_candidates 
             vec_store(scores + j, vec_mul(vec_tanh(s, &tanh_constants, &exp_constants), vec_splat(p->softcap)));
         }
     }
-    for (size_t j = 0; attn_mask_is_biased(p) && j < p->k_len; j++) {
-        if (c->eligible[j / 64] >> j % 64 & 1) scores[j] += attn_mask_bias(p, &c->row, j);
-    }
+    attn_candidates_bias(c, scores, p);
 }

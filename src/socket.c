@@ -60,7 +60,7 @@ static void layout(struct attn_index_layout *layout, const struct attn_masker *m
 static size_t scratch_bytes(const struct attn_masker *masker, const struct attn_problem *problem) {
     const size_t projections = masker->tables * masker->bits, buckets = masker->tables << masker->bits;
     return 4 * attn_larger(problem->value_dim + projections * ATTN_TILE_KEYS,
-                           problem->heads / problem->key_heads * problem->dim + (projections + buckets) * HEADS);
+                           attn_masker_group_heads(problem) * problem->dim + (projections + buckets) * HEADS);
 }
 
 static void draw_projections(const struct attn_masker *masker, float *projections, size_t dim) {
