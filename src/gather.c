@@ -14,39 +14,30 @@
 #define CHUNK ATTN_TILE_KEYS
 #define ROWS ATTN_STRIP_ROWS /* computed together */
 
-/* The keys that a row's list still has, from a tile on. */
+/* The keys that a row's list still has, from a tile on: those of the chunk at hand, then what a tile brought beyond. */
 struct list {
     const struct attn_context *c;
     const struct attn_mask_row *row;
     const uint8_t *routes; /* NULL: no tile has another than `routing` */
     enum attn_routing routing;
-    int is_window;      /* the window's columns alone, and with positions */
-    size_t first, last; /* of the mask's own list, where that will do; first > last: it will not */
-    size_t tile, count, taken;
-    uint32_t position; /* entries of the mask before `tile` */
+    int is_window; /* the window's columns alone, and with positions */
+    int is_direct; /* taken from the mask's own list, entries [first, last) of it */
+    size_t first, last;
+    size_t tile, taken, count; /* `taken` are the chunk's */
+    uint32_t position;         /* entries of the mask so far */
     uint32_t columns[2 * CHUNK], positions[2 * CHUNK];
     float weights[2 * CHUNK], bias[2 * CHUNK];
 };
 
-/* Some of them. */
-struct chunk {
-    size_t count;
-    const uint32_t *columns, *positions; /* positions NULL: `position` and those after it */
-    uint32_t position;
-    const float *weights, *bias; /* NULL: all ones, all zeros */
-};
-
-/* Whether the row's keys can be taken from the mask's own list: all of them are to be gathered, as they are. */
-static int is_direct(struct list *list, size_t r) {
-    const struct attn_context *c = list->c;
-    const struct attn_problem *problem = c->problem;
+/* Whether the row's keys can be taken from the mask's own list: it keeps all of them, as they are. */
+static int take_list(struct list *list) {
+    const struct attn_problem *problem = list->c->problem;
     const struct attn_mask_row *place = list->row;
     const struct attn_sparse_row row = {problem, place->batch, place->head, place->query};
     size_t begin = 0, end = problem->k_len, first, last;
-    if (list->routing != ATTN_ROUTING_GATHER || attn_row_uses(c, r, ATTN_ROUTING_TILE)) return 0;
     if (attn_mask_is_biased(problem) || problem->weighting == ATTN_WEIGHTING_INVERSE) return 0;
     if (!attn_sparse_list(&problem->sparse_mask) || attn_sparse_lists_zeros(&row)) return 0;
-    if (list->is_window) begin = c->result->column_begin, end = c->result->column_end;
+    if (list->is_window) begin = list->c->result->column_begin, end = list->c->result->column_end;
     attn_sparse_listed(&first, &last, &row, begin, end);
     attn_sparse_listed(&list->first, &list->last, &row, attn_larger(begin, place->key_begin),
                        attn_smaller(end, place->key_end));
@@ -61,11 +52,23 @@ static void list_init(struct list *list, const struct attn_context *c, size_t r,
     list->routes = c->routes ? attn_row_routes(c, r) : NULL;
     list->routing = routing, list->is_window = is_window;
     list->tile = (is_window ? c->result->column_begin : list->row->key_begin) / ATTN_TILE_KEYS;
-    if (!is_direct(list, r)) list->first = 1, list->last = 0;
+    list->is_direct = take_list(list);
 }
 
-static int is_listed(const struct list *list) {
-    return (list->routes ? list->routes[list->tile] : ATTN_ROUTING_TILE) == (int)list->routing;
+static int is_listed(const struct list *list, size_t tile) {
+    return (list->routes ? list->routes[tile] : ATTN_ROUTING_TILE) == (int)list->routing;
+}
+
+/* Appends the next entries of the mask's own list. */
+static void append_entries(struct list *list) {
+    const struct attn_mask_node *leaf = list->c->problem->sparse_mask.nodes;
+    for (; list->count < CHUNK && list->first < list->last; list->first++, list->position++) {
+        const uint32_t column = leaf->indices[list->first];
+        if (!is_listed(list, column / ATTN_TILE_KEYS)) continue;
+        list->columns[list->count] = column, list->positions[list->count] = list->position;
+        if (leaf->weights) list->weights[list->count] = leaf->weights[list->first];
+        list->count++;
+    }
 }
 
 /* Appends what the row keeps of list->tile. */
@@ -85,7 +88,7 @@ static void append_tile(struct list *list) {
     attn_mask_restrict(&kept, row, key);
     attn_mask_filter(&kept, problem, row, key);
     for (size_t n = 0; n < ATTN_TILE_KEYS / 64; n++) {
-        for (uint64_t bits = is_listed(list) ? kept.bits[n] : 0; bits; bits &= bits - 1) {
+        for (uint64_t bits = is_listed(list, list->tile) ? kept.bits[n] : 0; bits; bits &= bits - 1) {
             size_t bit = (size_t)__builtin_ctzll(bits), column = 64 * n + bit, at = list->count;
             if (is_biased) {
                 list->bias[at] = attn_mask_bias(problem, row, key + column);
@@ -118,56 +121,51 @@ static void drop_taken(struct list *list) {
     list->count -= taken;
 }
 
-/* Takes the next keys of the list; returns how many. */
-static size_t next_chunk(struct list *list, struct chunk *chunk) {
+/* Appends tiles of them. */
+static void append_tiles(struct list *list) {
     const struct attn_context *c = list->c;
-    if (list->first <= list->last) {
-        const struct attn_mask_node *leaf = c->problem->sparse_mask.nodes;
-        chunk->count = attn_smaller(list->last - list->first, CHUNK);
-        chunk->columns = leaf->indices + list->first;
-        /* copied, as the softmax reads whole vectors */
-        if (leaf->weights) attn_copy_f32(list->weights, leaf->weights + list->first, chunk->count);
-        chunk->weights = leaf->weights ? list->weights : NULL;
-        chunk->bias = NULL;
-        chunk->positions = NULL, chunk->position = list->position;
-        list->first += chunk->count, list->position += (uint32_t)chunk->count;
-        return chunk->count;
-    }
     const size_t key_end = list->is_window ? c->result->column_end : list->row->key_end;
-    drop_taken(list);
     for (; list->count < CHUNK && list->tile * ATTN_TILE_KEYS < key_end; list->tile++) {
         list->tile = attn_mask_next(c->problem, list->row, list->tile, c->plan->tile_count);
         if (list->tile * ATTN_TILE_KEYS >= key_end) break;
-        if (list->is_window || is_listed(list)) append_tile(list); /* positions count what is not listed, too */
+        if (list->is_window || is_listed(list, list->tile)) append_tile(list); /* positions count all entries */
     }
-    chunk->count = list->taken = attn_smaller(list->count, CHUNK);
-    chunk->columns = list->columns, chunk->positions = list->positions;
-    chunk->weights = c->weighted ? list->weights : NULL;
-    chunk->bias = attn_mask_is_biased(c->problem) ? list->bias : NULL;
-    return chunk->count;
 }
 
-/* Where the listed rows of keys or values stand, or copies of them widened into `room`; returns their kernels. */
-static const struct attn_tile_kernels *find_rows(const void *addresses[CHUNK], const struct attn_context *c,
+/* Goes on to the next keys of the list; returns how many. */
+static size_t next_chunk(struct list *list) {
+    drop_taken(list);
+    if (list->is_direct) {
+        append_entries(list);
+    } else {
+        append_tiles(list);
+    }
+    return list->taken = attn_smaller(list->count, CHUNK);
+}
+
+/* Where the chunk's rows of keys or values stand, or copies of them widened into `room`; returns their kernels. */
+static const struct attn_tile_kernels *find_rows(const void *addresses[CHUNK], const struct list *list,
                                                  const struct attn_tensor *tensor, size_t head, size_t columns,
-                                                 const struct chunk *chunk, float *room) {
-    const size_t batch = c->job.batch;
-    int is_readable = attn_source_list(addresses, tensor, batch, head, chunk->columns, chunk->count, columns);
-    if (is_readable) return &attn_tile_kernels[tensor->dtype];
-    for (size_t n = 0; n < chunk->count; n++) {
-        addresses[n] = attn_source_row(tensor, batch, head, chunk->columns[n], columns, room + n * columns);
+                                                 float *room) {
+    const size_t batch = list->c->job.batch;
+    const int is_far = attn_source_is_far(tensor, list->c->problem->k_len);
+    if (attn_source_list(addresses, tensor, batch, head, list->columns, list->taken, columns, is_far)) {
+        return &attn_tile_kernels[tensor->dtype];
+    }
+    for (size_t n = 0; n < list->taken; n++) {
+        addresses[n] = attn_source_row(tensor, batch, head, list->columns[n], columns, room + n * columns);
     }
     return &attn_tile_kernels[ATTN_FLOAT32];
 }
 
 /* c->scores [count, CHUNK] = the rows' dot products with the chunk's keys, summed in the order of their route. */
-static void multiply(const struct attn_context *c, const struct chunk *chunk, size_t first, size_t count,
-                     enum attn_routing routing) {
-    const struct attn_tensor *tensor = &c->problem->keys;
-    const size_t dim = c->problem->dim, stride = c->query_stride, keys = chunk->count;
+static void multiply(const struct list *list, size_t first, size_t count) {
+    const struct attn_context *c = list->c;
+    const struct attn_problem *p = c->problem;
+    const size_t dim = p->dim, stride = c->query_stride, keys = list->taken;
     const float *queries = c->queries + first * stride;
-    if (routing == ATTN_ROUTING_TILE && !c->plan->in_place) {
-        attn_pack_listed(c, chunk->columns, keys);
+    if (list->routing == ATTN_ROUTING_TILE && !c->plan->in_place) {
+        attn_pack_listed(c, list->columns, keys);
         struct attn_panels panels = {c->keys, ATTN_PANEL, dim * ATTN_PANEL};
         attn_tile_kernels[ATTN_FLOAT32].multiply(c->scores, CHUNK, NULL, queries, stride, count, panels,
                                                  (keys + ATTN_PANEL - 1) / ATTN_PANEL, dim, ATTN_SCORE_BLOCK,
@@ -175,47 +173,48 @@ static void multiply(const struct attn_context *c, const struct chunk *chunk, si
         return;
     }
     const void *addresses[CHUNK];
-    find_rows(addresses, c, tensor, attn_key_head(c), dim, chunk, c->keys)
+    find_rows(addresses, list, &p->keys, attn_key_head(c), dim, c->keys)
         ->dot(c->scores, CHUNK, queries, stride, count, addresses, keys, dim);
 }
 
 /* c->scores [count, CHUNK] = what multiplies the values of a chunk, for rows from `first` on. */
-static void score(const struct attn_context *c, const struct chunk *chunk, size_t first, size_t count,
-                  enum attn_routing routing, struct attn_softmax *states, float *rescale) {
+static void score(const struct list *list, size_t first, size_t count, struct attn_softmax *states, float *rescale) {
+    const struct attn_context *c = list->c;
     const struct attn_problem *problem = c->problem;
-    const size_t keys = chunk->count;
+    const size_t keys = list->taken;
     const struct attn_softmax_tile columns = {0, keys, c->rules};
     struct attn_softmax_row rows[ROWS];
     float dropout[ROWS][CHUNK];
-    multiply(c, chunk, first, count, routing);
+    multiply(list, first, count);
     for (size_t r = 0; r < count; r++) {
         const struct attn_mask_row *row = &c->mask_rows[first + r];
-        rows[r] = (struct attn_softmax_row){.end = keys, .weight = chunk->weights, .bias = chunk->bias};
+        rows[r] = (struct attn_softmax_row){.end = keys,
+                                            .weight = c->weighted ? list->weights : NULL,
+                                            .bias = attn_mask_is_biased(problem) ? list->bias : NULL};
         if (!attn_dropout_acts(&problem->dropout)) continue;
         for (size_t n = 0; n < keys; n++) {
-            dropout[r][n] = attn_dropout_factor(problem, row->batch, row->head, row->query, chunk->columns[n]);
+            dropout[r][n] = attn_dropout_factor(problem, row->batch, row->head, row->query, list->columns[n]);
         }
         rows[r].dropout = dropout[r];
     }
     attn_softmax_advance(states, c->scores, &columns, rows, count, rescale);
 }
 
-static void accumulate(const struct attn_context *c, const struct chunk *chunk, size_t first, size_t count,
-                       const float *rescale) {
-    const struct attn_tensor *values = &c->problem->values;
-    const size_t value_dim = c->problem->value_dim, panels = c->wide / ATTN_PANEL, keys = chunk->count;
+static void accumulate(const struct list *list, size_t first, size_t count, const float *rescale) {
+    const struct attn_context *c = list->c;
+    const struct attn_problem *p = c->problem;
+    const size_t value_dim = p->value_dim, panels = c->wide / ATTN_PANEL, keys = list->taken;
     float *accumulators = c->accumulators + first * c->wide;
     if (value_dim == c->wide) {
         const void *addresses[CHUNK];
-        const struct attn_tile_kernels *kernels =
-            find_rows(addresses, c, values, attn_value_head(c), value_dim, chunk, c->values);
-        kernels->multiply_listed(accumulators, c->wide, rescale, c->scores, CHUNK, count, addresses, panels, keys,
-                                 ATTN_VALUE_BLOCK);
+        find_rows(addresses, list, &p->values, attn_value_head(c), value_dim, c->values)
+            ->multiply_listed(accumulators, c->wide, rescale, c->scores, CHUNK, count, addresses, panels, keys,
+                              ATTN_VALUE_BLOCK);
         return;
     }
     for (size_t n = 0; n < keys; n++) {
         const float *row =
-            attn_source_row(values, c->job.batch, attn_value_head(c), chunk->columns[n], value_dim, c->scratch);
+            attn_source_row(&p->values, c->job.batch, attn_value_head(c), list->columns[n], value_dim, c->scratch);
         attn_pack_row_f32(c->values, ATTN_PANEL, keys * ATTN_PANEL, n, row, value_dim);
     }
     struct attn_panels packed = {c->values, ATTN_PANEL, keys * ATTN_PANEL};
@@ -244,21 +243,20 @@ static void put_states(const struct attn_context *c, const struct attn_softmax *
 
 size_t attn_gather_rows(const struct attn_context *c, size_t first, size_t count) {
     struct list list;
-    struct chunk chunk;
     size_t cost = 1;
     if (!attn_row_uses(c, first, ATTN_ROUTING_GATHER)) return 0;
     list_init(&list, c, first, ATTN_ROUTING_GATHER, 0);
     /* with nothing accumulated yet there is nothing to rescale */
     int is_first = !attn_row_uses(c, first, ATTN_ROUTING_TILE);
-    for (; next_chunk(&list, &chunk); is_first = 0) {
+    for (; next_chunk(&list); is_first = 0) {
         for (size_t r = 0; r < count; r += ROWS) {
             struct attn_softmax states[ROWS / ATTN_SOFTMAX_ROWS];
             float rescale[ROWS];
             size_t some = attn_smaller(ROWS, count - r);
             take_states(states, c, first + r, some);
-            score(c, &chunk, first + r, some, ATTN_ROUTING_GATHER, states, rescale);
+            score(&list, first + r, some, states, rescale);
             put_states(c, states, first + r, some);
-            accumulate(c, &chunk, first + r, some, is_first ? NULL : rescale);
+            accumulate(&list, first + r, some, is_first ? NULL : rescale);
         }
         cost += count;
     }
@@ -266,25 +264,24 @@ size_t attn_gather_rows(const struct attn_context *c, size_t first, size_t count
 }
 
 /* What multiplied the values of a chunk in row r, divided: the row's maximum is known by now. */
-static void weigh(const struct attn_context *c, const struct chunk *chunk, size_t r, enum attn_routing routing,
-                  const struct attn_softmax_result *closed) {
+static void weigh(const struct list *list, size_t r, const struct attn_softmax_result *closed) {
+    const struct attn_context *c = list->c;
     struct attn_softmax states[ROWS / ATTN_SOFTMAX_ROWS];
     float rescale[ROWS];
     take_states(states, c, r, 1);
-    score(c, chunk, r, 1, routing, states, rescale);
-    attn_softmax_normalize(c->scores, c->scores, chunk->count, closed);
+    score(list, r, 1, states, rescale);
+    attn_softmax_normalize(c->scores, c->scores, list->taken, closed);
 }
 
 void attn_gather_window(const struct attn_context *c, size_t r, float *window,
                         const struct attn_softmax_result *closed) {
     const size_t begin = c->result->column_begin, end = c->result->column_end;
     struct list list;
-    struct chunk chunk;
     list_init(&list, c, r, ATTN_ROUTING_GATHER, 0);
-    while (next_chunk(&list, &chunk)) {
-        weigh(c, &chunk, r, ATTN_ROUTING_GATHER, closed);
-        for (size_t n = 0; n < chunk.count; n++) {
-            size_t column = chunk.columns[n];
+    while (next_chunk(&list)) {
+        weigh(&list, r, closed);
+        for (size_t n = 0; n < list.taken; n++) {
+            size_t column = list.columns[n];
             if (begin <= column && column < end) window[column - begin] = c->scores[n];
         }
     }
@@ -293,16 +290,14 @@ void attn_gather_window(const struct attn_context *c, size_t r, float *window,
 void attn_gather_entries(const struct attn_context *c, size_t r, float *entries, size_t count,
                          const struct attn_softmax_result *closed) {
     struct list list;
-    struct chunk chunk;
     for (size_t n = 0; n < count; n++) entries[n] = closed->empty ? closed->fill : 0;
     for (int routing = ATTN_ROUTING_TILE; !closed->empty && routing < ATTN_ROUTING_NONE; routing++) {
         list_init(&list, c, r, (enum attn_routing)routing, 1);
         if (!attn_row_uses(c, r, (enum attn_routing)routing)) continue;
-        while (next_chunk(&list, &chunk)) {
-            weigh(c, &chunk, r, (enum attn_routing)routing, closed);
-            for (size_t n = 0; n < chunk.count; n++) {
-                size_t position = chunk.positions ? chunk.positions[n] : chunk.position + n;
-                if (position < count) entries[position] = c->scores[n];
+        while (next_chunk(&list)) {
+            weigh(&list, r, closed);
+            for (size_t n = 0; n < list.taken; n++) {
+                if (list.positions[n] < count) entries[list.positions[n]] = c->scores[n];
             }
         }
     }

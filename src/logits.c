@@ -33,10 +33,11 @@ void attn_dots_listed(float *dots, const struct attn_problem *problem, size_t ba
                       const uint32_t *keys, size_t count, float *scratch) {
     const struct attn_tensor *tensor = &problem->keys;
     const size_t dim = problem->dim;
+    const int is_far = attn_source_is_far(tensor, problem->k_len);
     for (size_t n = 0; n < count; n += ATTN_TILE_KEYS) {
         const void *addresses[ATTN_TILE_KEYS];
         const size_t some = attn_smaller(ATTN_TILE_KEYS, count - n);
-        if (attn_source_list(addresses, tensor, batch, group, keys + n, some, dim)) {
+        if (attn_source_list(addresses, tensor, batch, group, keys + n, some, dim, is_far)) {
             attn_tile_kernels[tensor->dtype].dot(dots + n, ATTN_TILE_KEYS, row, dim, 1, addresses, some, dim);
             continue;
         }

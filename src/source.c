@@ -7,13 +7,18 @@
 #include "vec.h"
 
 #define CACHE_LINE 64 /* bytes; where lines are longer, some are asked for twice */
-/* Rows that lie this far apart are not in the caches: worth asking for them all at once. */
+/* More than a core's own caches hold: rows of it are worth asking for before they are read. */
 #define FAR_BYTES ((size_t)4 << 20)
 
 union float_bits {
     float value;
     uint32_t bits;
 };
+
+/* Asks for the cache lines at p, by reads of each that nothing waits for. */
+static inline void ask_for(const void *p, size_t bytes) {
+    for (size_t n = 0; n < bytes; n += CACHE_LINE) (void)((const volatile uint8_t *)p)[n];
+}
 
 size_t attn_dtype_bytes(enum attn_dtype dtype) {
     switch (dtype) {
@@ -115,9 +120,8 @@ int attn_source_fetch(const struct attn_tensor *tensor, size_t batch, size_t hea
             for (; i + 8 <= count; i += 8) largest = vec_largest_float16(half + i, largest);
             for (; i < count; i++) is_finite &= (half[i] & 0x7c00) != 0x7c00;
         } else {
-            const volatile uint8_t *line = p;
-            for (size_t i = 0; i < count * size; i += CACHE_LINE) (void)line[i];
-            (void)line[count * size - 1];
+            ask_for(p, count * size);
+            (void)*((const volatile uint8_t *)p + count * size - 1);
         }
     }
     return is_finite && vec_is_finite_float16(largest);
@@ -131,26 +135,21 @@ static size_t run_length(const uint32_t *rows, size_t count) {
     return run;
 }
 
-static void touch(const void *const *rows, size_t count, size_t bytes, size_t run) {
-    for (size_t first = 0; first < run; first++) {
-        for (size_t line = 0; line < bytes; line += CACHE_LINE) {
-            for (size_t n = first; n < count; n += run) (void)*((const volatile uint8_t *)rows[n] + line);
-        }
-    }
+int attn_source_is_far(const struct attn_tensor *tensor, size_t rows) {
+    return rows > FAR_BYTES / attn_dtype_bytes(tensor->dtype) / (tensor->row_stride ? tensor->row_stride : 1);
 }
 
 int attn_source_list(const void **addresses, const struct attn_tensor *tensor, size_t batch, size_t head,
-                     const uint32_t *rows, size_t count, size_t columns) {
+                     const uint32_t *rows, size_t count, size_t columns, int ask) {
+    /* strides of a tensor without columns may lead anywhere, and its data be NULL */
+    const uint8_t *base = columns ? attn_source_address(tensor, batch, head, 0) : (const uint8_t *)tensor;
+    const size_t stride = columns ? tensor->row_stride * attn_dtype_bytes(tensor->dtype) : 0;
     int is_readable = 1;
-    if (!columns) { /* such a tensor's strides may lead anywhere, and its data be NULL */
-        for (size_t n = 0; n < count; n++) addresses[n] = tensor;
-        return 1;
-    }
-    const uint8_t *base = attn_source_address(tensor, batch, head, 0);
-    const size_t stride = tensor->row_stride * attn_dtype_bytes(tensor->dtype);
     for (size_t n = 0; n < count; n++) addresses[n] = base + rows[n] * stride;
-    if (stride * rows[count - 1] > FAR_BYTES)
-        touch(addresses, count, columns * attn_dtype_bytes(tensor->dtype), run_length(rows, count));
+    const size_t run = ask ? run_length(rows, count) : 0;
+    for (size_t first = 0; first < run; first++) { /* rows that follow each other are streams, side by side */
+        for (size_t n = first; n < count; n += run) ask_for(addresses[n], columns * attn_dtype_bytes(tensor->dtype));
+    }
     if (tensor->dtype != ATTN_FLOAT16) return 1;
     for (size_t n = 0; n < count; n++) is_readable &= attn_source_fetch(tensor, batch, head, rows[n], 1, columns);
     return is_readable;

@@ -26,9 +26,13 @@ const void *attn_source_address(const struct attn_tensor *tensor, size_t batch, 
 int attn_source_fetch(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row, size_t rows,
                       size_t count);
 
-/* Where listed rows stand; returns as attn_source_fetch does. */
+/* Whether so many rows of a head are more than caches hold. */
+int attn_source_is_far(const struct attn_tensor *tensor, size_t rows);
+
+/* Where ascending rows stand, which are to be read at once, and are asked for where `ask` says so. Returns as
+ * attn_source_fetch does. */
 int attn_source_list(const void **addresses, const struct attn_tensor *tensor, size_t batch, size_t head,
-                     const uint32_t *rows, size_t count, size_t columns);
+                     const uint32_t *rows, size_t count, size_t columns, int ask);
 
 /* The float at element `offset` of a tensor that is not boolean. */
 float attn_source_float(const struct attn_tensor *tensor, size_t offset);
