@@ -10,6 +10,7 @@ import { AttentionError } from './errors.js';
 
 export const PAGE_BYTES = 65536;
 const MOST_BYTES = 2 ** 32 - 1; // what a size_t of wasm32 holds
+const SPARE_PART = 1 / 16; // of the memory, by which it grows at least, if it may: growing costs the more the larger it is
 
 /** Rounds a byte count up to the alignment of blocks. */
 export function align(bytes) {
@@ -87,14 +88,21 @@ export class Heap {
   }
 
   #grow(bytes) {
-    try {
-      this.#memory.grow(Math.max(1, Math.ceil(bytes / PAGE_BYTES)));
-    } catch {
-      return false;
-    }
+    const pages = Math.max(1, Math.ceil(bytes / PAGE_BYTES));
+    const spare = Math.ceil((this.buffer.byteLength * SPARE_PART) / PAGE_BYTES);
+    if (!this.#growPages(pages + spare) && !this.#growPages(pages)) return false;
     this.#renewViews();
     this.#core.attn_heap_extend(this.#heap, this.buffer.byteLength - this.#base);
     return true;
+  }
+
+  #growPages(pages) {
+    try {
+      this.#memory.grow(pages);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   #renewViews() {

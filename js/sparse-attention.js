@@ -46,7 +46,7 @@ export class SparseAttention {
 
   buildMask(inputs) {
     checkOptions(inputs, 'options', KNOWN_TO_OUTPUT);
-    return withResident(this.#attention, this.#engine, inputs, (staged) => this.#build(staged));
+    return withResident(this.#attention, this.#engine, inputs, (staged) => this.#build(staged).mask);
   }
 
   forward(inputs) {
@@ -56,15 +56,18 @@ export class SparseAttention {
     readOutputCall(options); // what is wrong is found before maskers learn of the keys
     return withResident(this.#attention, this.#engine, options, (staged) => {
       const started = performance.now();
-      const mask = this.#build(staged);
+      const { mask, isOurs } = this.#build(staged);
       const built = performance.now();
       const masked = { ...staged, sparseAttentionMask: mask, maskWeighting: weightingOf(mask, staged) };
       const result = this.#attention.getMaskedAttentionOutput(masked);
       const ended = performance.now();
       const results = { ...inCallersArrays(result, inputs), mask };
-      if (!wantsMetrics) return results;
-      const times = { maskMilliseconds: built - started, attentionMilliseconds: ended - built };
-      return { ...results, metrics: { ...measure(this.#attention, masked, result, mask), ...times } };
+      if (wantsMetrics) {
+        const times = { maskMilliseconds: built - started, attentionMilliseconds: ended - built };
+        results.metrics = { ...measure(this.#attention, masked, result, mask), ...times };
+      }
+      if (isOurs) this.#engine.masks.release(mask); // the next step has another: its copy in wasm memory can go
+      return results;
     });
   }
 
@@ -105,7 +108,7 @@ export class SparseAttention {
       if (isOurs && isBuiltIn) mask.dispose(); // gives its copy in wasm memory back
       [mask, isOurs] = [next, isBuiltIn];
     });
-    return mask;
+    return { mask, isOurs };
   }
 }
 
