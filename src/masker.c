@@ -266,6 +266,7 @@ void attn_masker_dots(const struct attn_masker_call *call, const float *queries,
     for (size_t n = 0; n < rows_len; n += ATTN_TILE_KEYS) {
         const size_t some = attn_smaller(ATTN_TILE_KEYS, rows_len - n);
         for (size_t i = 0; i < some; i++) addresses[i] = rows + (n + i) * stride;
+        for (size_t i = 0; i < some; i++) attn_source_ask(addresses[i], 4 * dim);
         dot(call->scores + n, call->stride, queries, count, dim, ATTN_FLOAT32, addresses, some);
     }
 }

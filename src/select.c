@@ -99,7 +99,7 @@ static float guess(const float *scores, size_t count, size_t k, float *sample) {
         if (scores[n * stride] > LOWEST) sample[some++] = scores[n * stride];
     }
     const float expected = (float)k / (float)stride;
-    const size_t place = (size_t)(expected + 4 * __builtin_sqrtf(expected)) + 2;
+    const size_t place = (size_t)(expected + 3 * __builtin_sqrtf(expected)) + 2;
     if (place >= some) return LOWEST;
     const float score = nth_of_many(sample, some, place);
     return score - (__builtin_fabsf(score) * 0x1p-22f + 0x1p-126f);

@@ -6,7 +6,6 @@
 
 #include "vec.h"
 
-#define CACHE_LINE 64 /* bytes; where lines are longer, some are asked for twice */
 /* More than a core's own caches hold: rows of it are worth asking for before they are read. */
 #define FAR_BYTES ((size_t)4 << 20)
 
@@ -14,11 +13,6 @@ union float_bits {
     float value;
     uint32_t bits;
 };
-
-/* Asks for the cache lines at p, by reads of each that nothing waits for. */
-static inline void ask_for(const void *p, size_t bytes) {
-    for (size_t n = 0; n < bytes; n += CACHE_LINE) (void)((const volatile uint8_t *)p)[n];
-}
 
 size_t attn_dtype_bytes(enum attn_dtype dtype) {
     switch (dtype) {
@@ -120,7 +114,7 @@ int attn_source_fetch(const struct attn_tensor *tensor, size_t batch, size_t hea
             for (; i + 8 <= count; i += 8) largest = vec_largest_float16(half + i, largest);
             for (; i < count; i++) is_finite &= (half[i] & 0x7c00) != 0x7c00;
         } else {
-            ask_for(p, count * size);
+            attn_source_ask(p, count * size);
             (void)*((const volatile uint8_t *)p + count * size - 1);
         }
     }
@@ -148,7 +142,7 @@ int attn_source_list(const void **addresses, const struct attn_tensor *tensor, s
     for (size_t n = 0; n < count; n++) addresses[n] = base + rows[n] * stride;
     const size_t run = ask ? run_length(rows, count) : 0;
     for (size_t first = 0; first < run; first++) { /* rows that follow each other are streams, side by side */
-        for (size_t n = first; n < count; n += run) ask_for(addresses[n], columns * attn_dtype_bytes(tensor->dtype));
+        for (size_t n = first; n < count; n += run) attn_source_ask(addresses[n], columns * attn_dtype_bytes(tensor->dtype));
     }
     if (tensor->dtype != ATTN_FLOAT16) return 1;
     for (size_t n = 0; n < count; n++) is_readable &= attn_source_fetch(tensor, batch, head, rows[n], 1, columns);

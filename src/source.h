@@ -21,6 +21,12 @@ const float *attn_source_row(const struct attn_tensor *tensor, size_t batch, siz
 /* Where row (batch, head, row) stands. */
 const void *attn_source_address(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row);
 
+/* Asks for the cache lines at p, by reads of each that nothing waits for. */
+static inline void attn_source_ask(const void *p, size_t bytes) {
+    const size_t line = 64; /* bytes; where lines are longer, some are asked for twice */
+    for (size_t n = 0; n < bytes; n += line) (void)((const volatile uint8_t *)p)[n];
+}
+
 /* Asks for the cache lines of rows [row, row + rows), all at once: faster than missing them one after the other.
  * Returns whether the kernels can read them there, which they cannot where float16 is infinite or NaN. */
 int attn_source_fetch(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row, size_t rows,
