@@ -266,9 +266,10 @@ static vec multiply(float *exponentials, const float *factors, size_t begin, siz
     return sum;
 }
 
-/* Of the first or last vector of a row's columns, if it lies partly outside: all that is out is -infinity by now. */
-INLINE vec raise_edge(float *scores, size_t begin, size_t end, const struct powers *powers,
-                      const struct attn_softmax_row *row, enum masking masking, vec sum) {
+/* Of the first or last vector of a row's columns, if it lies partly outside: all that is out is -infinity by now. Out of
+ * line, as it is rare and large. */
+static __attribute__((noinline)) vec raise_edge(float *scores, size_t begin, size_t end, const struct powers *powers,
+                                                const struct attn_softmax_row *row, enum masking masking, vec sum) {
     vec raised = raise(scores, begin, end, powers, 0, row, NO_MASK, sum);
     return masking == WEIGHTS ? multiply(scores, row->weight, begin, end, sum) : raised;
 }
@@ -278,13 +279,14 @@ INLINE vec exponentials_masked(float *scores, const struct powers *powers, int a
                                enum masking masking) {
     const struct span span = span_of(row, tile);
     zero(scores, tile->begin, span.first);
-    vec sum = raise_edge(scores, span.first, span.begin, powers, row, masking, vec_splat(0));
+    vec sum = vec_splat(0);
+    if (span.first < span.begin) sum = raise_edge(scores, span.first, span.begin, powers, row, masking, sum);
     if (are_normal) {
         sum = raise(scores, span.begin, span.end, powers, 1, row, masking, sum);
     } else {
         sum = raise(scores, span.begin, span.end, powers, 0, row, masking, sum);
     }
-    sum = raise_edge(scores, span.end, span.last, powers, row, masking, sum);
+    if (span.end < span.last) sum = raise_edge(scores, span.end, span.last, powers, row, masking, sum);
     zero(scores, span.last, tile->end);
     return sum;
 }
