@@ -41,9 +41,9 @@ function readSweep(text, pipelines) {
 function compared(attention, options, pipelines) {
   const rows = attention.compare(
     options,
-    pipelines.map(({ maskers }) => maskers),
+    pipelines.map(({ label, maskers }) => ({ name: label, maskers })),
   );
-  return rows.map((row, n) => ({ ...row, name: pipelines[n].label, maskers: pipelines[n].maskers }));
+  return rows.map((row, n) => ({ ...row, maskers: pipelines[n].maskers }));
 }
 
 function swept(attention, options, { maskers }, { parameter, values }) {

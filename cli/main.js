@@ -34,7 +34,8 @@ percentile, worst row), times, speedup, and flops as a part of the dense ones.`,
 };
 
 const PIPELINES = `A pipeline is sink:4,local:256,quest:0.05:16 with values in the order of the parameters, or with
-their names, quest(heavySize=0.05,pageSize=16); or JSON, or a .json file. @file.json as a value is what that file holds.
+their names, quest(heavySize=0.05,pageSize=16); or JSON, or a .json file. @file.json as a value is what that file
+holds, @file.safetensors the weights of hashAttention in it.
 ${Object.entries(maskers)
   .map(([name, { parameters = [] }]) => `  ${name}${parameters.length === 0 ? '' : `: ${parameters.join(', ')}`}`)
   .join('\n')}`;

@@ -2,12 +2,15 @@
 
 /**
  * Pipelines of maskers as text: JSON, a .json file, or `name:value:value,name(parameter=value,...)`, where values stand
- * in the order of the masker's parameters, or have their names. `@file.json` as a value is what that file holds.
+ * in the order of the masker's parameters, or have their names. `@file.json` as a value is what that file holds,
+ * `@file.safetensors` the weights of hashAttention in it.
  */
 
+import { extname } from 'node:path';
+
 import { checkOptions } from '../js/checks.js';
-import { maskers } from '../js/index.js';
-import { UsageError } from './errors.js';
+import { maskers, readHashWeights } from '../js/index.js';
+import { FileError, UsageError } from './errors.js';
 import { integerOf } from './flags.js';
 import { readBytes } from './files.js';
 
@@ -17,18 +20,21 @@ const NAMES = new Set(Object.keys(maskers));
 export function readPipeline(text) {
   const trimmed = text.trim();
   if (/^[[{]/.test(trimmed)) return labelled(parseJson(trimmed, 'maskers'));
-  if (/\.json$/i.test(trimmed)) return { ...labelled(readJsonFile(trimmed, 'maskers')), label: trimmed };
+  const [, first] = /^(\w+)\s*[:(,]/.exec(trimmed) ?? []; // what ends in @file.json may be a masker's value
+  if (/\.json$/i.test(trimmed) && !NAMES.has(first)) return labelled(readJsonFile(trimmed, 'maskers'), trimmed);
   const parts = split(trimmed, ',');
   const list = parts.length === 1 && ['', 'dense'].includes(parts[0]) ? [] : parts.map(readMasker);
   return { label: trimmed || 'dense', maskers: list };
 }
 
-function labelled(value) {
+/** A pipeline from JSON: called by the name in it, by `label`, or by its maskers. */
+function labelled(value, label) {
   const list = value?.maskers ?? value;
   if (!Array.isArray(list)) {
     throw new UsageError('maskers: expected JSON of an array of maskers, or { "maskers": [...] }');
   }
-  return { label: list.map((masker) => masker?.name).join(' + ') || 'dense', maskers: list };
+  const { name = label ?? (list.map((masker) => masker?.name).join(' + ') || 'dense') } = value;
+  return { label: String(name), maskers: list };
 }
 
 function readMasker(text) {
@@ -74,12 +80,22 @@ function readNamed(name, text) {
 export function readValue(text) {
   const trimmed = text.trim();
   if (/^\d+$/.test(trimmed)) return integerOf(trimmed);
-  if (trimmed.startsWith('@')) return readJsonFile(trimmed.slice(1), 'maskers');
+  if (trimmed.startsWith('@')) return readFile(trimmed.slice(1));
   if (/^[[{"]/.test(trimmed)) return parseJson(trimmed, 'maskers');
   try {
     return JSON.parse(trimmed.replace(/^(-?)\./, (_, sign) => `${sign}0.`));
   } catch {
     return trimmed;
+  }
+}
+
+function readFile(path) {
+  if (extname(path).toLowerCase() !== '.safetensors') return readJsonFile(path, 'maskers');
+  const bytes = readBytes(path, 'maskers');
+  try {
+    return readHashWeights(bytes);
+  } catch (cause) {
+    throw new FileError(`maskers: ${path}: ${cause.message}`, { cause });
   }
 }
 

@@ -23,8 +23,8 @@ const KNOWN = new Set([...PROBLEM_OPTIONS, ...FINISH_OPTIONS]);
 /**
  * One row of metrics for each pipeline.
  * @param problem options of getMaskedAttentionOutput but those that ask for results
- * @param pipelines { [name]: pipeline }, or an array of pipelines, which are then called by their maskers; a pipeline is
- * an array of maskers, what createSparseAttention makes, or what its toJSON() returns
+ * @param pipelines { [name]: pipeline }, or an array of pipelines, which are called by their own names or their maskers;
+ * a pipeline is an array of maskers, { name, maskers }, what createSparseAttention makes, or what its toJSON() returns
  */
 export function compare(attention, engine, registry, problem, pipelines) {
   checkProblem(problem, 'compare');
@@ -70,10 +70,16 @@ function readPipelines(pipelines) {
     throw typeError('pipelines', 'an object { [name]: pipeline }, or an array of pipelines', pipelines);
   }
   const read = Array.isArray(pipelines)
-    ? pipelines.map((list, n) => ({ where: `pipelines[${n}]`, list }))
+    ? pipelines.map((list, n) => ({ name: readName(list, n), where: `pipelines[${n}]`, list }))
     : Object.entries(pipelines).map(([name, list]) => ({ name, where: `pipelines.${name}`, list }));
   if (read.length === 0) throw rangeError('pipelines', 'at least one pipeline', pipelines);
   return read;
+}
+
+function readName(list, n) {
+  if (Array.isArray(list) || list?.name === undefined) return undefined;
+  if (typeof list.name !== 'string') throw typeError(`pipelines[${n}].name`, 'a string', list.name);
+  return list.name;
 }
 
 function nameOf({ maskers }) {

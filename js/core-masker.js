@@ -20,32 +20,45 @@ const ROOM = 2 ** 22; // entries for which room is made at once
  * The mask of what `previousMask` keeps and the masker chooses.
  * @param engine the engine
  * @param options the problem's options, without a sparse mask
- * @param fieldsOf (call, index) => the masker's fields as the core names them; of a call that is known
+ * @param fieldsOf (call) => the masker's fields as the core names them, or functions of the index that make them
  * @param state an object that keeps the index between calls
  */
 export function choose(engine, options, fieldsOf, previousMask, state) {
   const call = readProblem({ ...options, sparseAttentionMask: previousMask });
   if (!state.index?.isOf(engine)) state.index = new MaskerIndex(engine);
   const { index } = state;
-  return withPlanned(engine, call, () => {
-    const { core, heap, structs } = engine;
-    const { problem, masker, maskerPlan } = structs;
-    writeMasker(heap, masker, fieldsOf(call, index));
-    checkStatus(core.attn_masker_plan_init(maskerPlan, masker, problem, call.keyLength), Field.NONE);
-    const read = (field) => heap.u32[(maskerPlan + MaskerPlan[field]) >>> 2];
-    const workspace = heap.alloc(read('workspaceBytes'));
-    try {
-      const heads = read('rowHeads');
-      const isWeighted = read('isWeighted') !== 0;
-      index.update(core, structs, call, workspace);
-      return listRows(engine, call, heads, isWeighted, workspace);
-    } finally {
-      heap.free(workspace);
-    }
-  });
+  const fields = fieldsOf(call);
+  index.check(call);
+  try {
+    return withPlanned(engine, call, () => {
+      const { core, heap, structs } = engine;
+      const { problem, masker, maskerPlan } = structs;
+      writeMasker(heap, masker, placed(fields, index));
+      checkStatus(core.attn_masker_plan_init(maskerPlan, masker, problem, call.keyLength), Field.NONE);
+      const read = (field) => heap.u32[(maskerPlan + MaskerPlan[field]) >>> 2];
+      const workspace = heap.alloc(read('workspaceBytes'));
+      try {
+        const heads = read('rowHeads');
+        const isWeighted = read('isWeighted') !== 0;
+        const enterKeys = () => index.update(core, structs, call, workspace);
+        return listRows(engine, call, heads, isWeighted, workspace, enterKeys);
+      } finally {
+        heap.free(workspace);
+      }
+    });
+  } finally {
+    if (!index.isStarted) index.dispose(); // tables of a call that failed
+  }
 }
 
-function listRows({ core, heap, structs }, call, heads, isWeighted, workspace) {
+function placed(fields, index) {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, typeof value === 'function' ? value(index) : value]),
+  );
+}
+
+/** What each row keeps. Keys are entered once there is room for the lists: where there is none, nothing has changed. */
+function listRows({ core, heap, structs }, call, heads, isWeighted, workspace, enterKeys) {
   const { batch, queryLength, keyLength } = call;
   const groups = batch * heads;
   const some = Math.max(1, Math.min(queryLength, Math.floor(ROOM / Math.max(1, groups * keyLength))));
@@ -56,6 +69,7 @@ function listRows({ core, heap, structs }, call, heads, isWeighted, workspace) {
   try {
     lists = heap.alloc(room * (isWeighted ? 8 : 4));
     const weights = isWeighted ? lists + 4 * room : 0;
+    enterKeys();
     for (let begin = 0; begin < queryLength; begin += some) {
       const end = Math.min(begin + some, queryLength);
       const { problem, masker } = structs;

@@ -471,13 +471,14 @@ export interface Attention {
    * What pipelines make of one problem: how near to dense attention, and how fast. Each starts afresh. Dense attention
    * is computed once for all of them.
    * @param problem options of getMaskedAttentionOutput but those that ask for results
-   * @param pipelines `{ [name]: pipeline }`, or an array; a pipeline is what createSparseAttention takes, or made
+   * @param pipelines `{ [name]: pipeline }`, or an array; a pipeline is what createSparseAttention takes or made, or
+   * `{ name, maskers }`
    * @returns a row for each pipeline, in their order
    * @throws TypeError, RangeError for wrong arguments, saying of which pipeline
    */
   compare(
     problem: AttentionInputs & FinishOptions,
-    pipelines: readonly MaskerList[] | { readonly [name: string]: MaskerList },
+    pipelines: readonly (MaskerList | NamedPipeline)[] | { readonly [name: string]: MaskerList },
   ): ComparisonRow[];
 
   /**
@@ -800,6 +801,24 @@ export type KeySize = number;
 /** A seed of random draws: an integer in 0..2^53 - 1 or a bigint in 0..2^64 - 1 (JSON has no bigint). */
 export type Seed = number | bigint;
 
+/** Maskers that sample have to be given a seed. */
+export interface SamplingOptions {
+  /** Required. The same seed draws the same keys in every call; with variant `base`, on every engine. */
+  seed: Seed;
+}
+
+/** Maskers that sample from all keys alike. */
+export interface DrawOptions extends SamplingOptions {
+  /** Whether a key can be drawn twice, as in the original. Default false. */
+  replacement?: boolean;
+}
+
+/** Maskers that do not sample, but make their summaries by draws. */
+export interface IndexSeedOptions {
+  /** Of the k-means' first centroids, or of the random hyperplanes. Default 0. */
+  seed?: Seed;
+}
+
 /** What a masker gets to know of a call. */
 export interface MaskerProblem {
   /** The instance that runs the pipeline: a masker may compute with it. */
@@ -835,6 +854,12 @@ export interface Masker {
    * `state.index.dispose()` if there is such a thing
    */
   apply(problem: MaskerProblem, previousMask: Mask, state: Record<string, any>): Mask;
+  /**
+   * Throws where it cannot serve the problem, and changes nothing. All maskers of a pipeline are asked before the first
+   * one is applied, so that none learns of the keys of a call that fails.
+   * @param state as that of `apply`
+   */
+  check?(problem: MaskerProblem, state: Record<string, any>): void;
   /** `{ name, ...options }`, from which a registered factory makes it again. Default `{ name }`. */
   toJSON?(): MaskerJSON;
 }
@@ -882,7 +907,8 @@ export type SparseAttentionResult<
 /**
  * A pipeline of maskers for one layer, made by {@link Attention.createSparseAttention}. What its maskers know of the
  * keys lives in wasm memory and grows with them: each call has the keys of the call before and perhaps more, of the
- * same batch, key heads and dimension; only new ones are looked at. (Those of `keyLengths` where that is given.)
+ * same batch, key heads, value heads and dimension; only new ones are looked at. (Those of `keyLengths` where that is
+ * given.) A call that throws because of its options changes nothing.
  */
 export interface SparseAttention {
   /** A new array of its maskers. */
@@ -959,9 +985,15 @@ export interface Comparison extends Metrics {
   speedup: number;
 }
 
+/** A pipeline, and what {@link Attention.compare} calls it. */
+export interface NamedPipeline {
+  readonly name: string;
+  readonly maskers: readonly (Masker | MaskerJSON)[];
+}
+
 /** One pipeline of {@link Attention.compare}. */
 export interface ComparisonRow extends Comparison {
-  /** As it was given; of a pipeline in an array the names of its maskers, joined by ' + ', or `dense`. */
+  /** As it was given; of a pipeline in an array without one the names of its maskers, joined by ' + ', or `dense`. */
   name: string;
 }
 
@@ -1080,42 +1112,36 @@ export interface QuantisationOptions {
   bits?: number;
   /** Rounds of k-means, an integer in 0..1000. Default 10. */
   iterations?: number;
-  /** How many keys at the beginning are not chosen, an integer >= 0. Default 0. */
+  /**
+   * How many keys at the beginning are not chosen, an integer >= 0. Default 0. No fraction: they are left out of the
+   * codes, which do not depend on how many keys there are.
+   */
   initOffset?: number;
   /** What a sub-vector's centroid is nearest by: distance, or inner product. Default `euclidean`. */
   metric?: 'euclidean' | 'ip';
 }
 
 /** Options of {@link maskers.pqCache}. */
-export interface PqCacheOptions extends HeavyOptions, QuantisationOptions {
-  /** Of the keys that k-means begins with. Default 0. */
-  seed?: Seed;
-}
+export interface PqCacheOptions extends HeavyOptions, QuantisationOptions, IndexSeedOptions {}
 
 /** Options of {@link maskers.socket}. */
-export interface SocketOptions extends HeavyOptions {
+export interface SocketOptions extends HeavyOptions, IndexSeedOptions {
   /** Bits of the hash of each table, an integer in 1..8. Default 4. */
   bits?: number;
   /** Tables, an integer in 1..256. Default 1. */
   tables?: number;
   /** Of the query's soft hash, a number > 0: small ones are harder. Default 0.3. */
   temperature?: number;
-  /** Of the random hyperplanes. Default 0. */
-  seed?: Seed;
 }
 
 /** Options of {@link maskers.randomSampling}. */
-export interface RandomSamplingOptions {
+export interface RandomSamplingOptions extends DrawOptions {
   /** Draws as a part of the keys that a row can choose, in (0, 1]. Required. */
   rate: number;
-  /** Required. The same seed draws the same keys in every call, variant and engine. */
-  seed: Seed;
-  /** Whether a key can be drawn twice, as in the original. Default false. */
-  replacement?: boolean;
 }
 
 /** Options of {@link maskers.adaptiveSampling}. */
-export interface AdaptiveSamplingOptions {
+export interface AdaptiveSamplingOptions extends DrawOptions {
   /**
    * Keys that the spread is estimated from: an integer >= 2, or a fraction in (0, 1) of those to draw from. Required.
    */
@@ -1128,32 +1154,24 @@ export interface AdaptiveSamplingOptions {
   initOffset?: KeySize;
   /** Keys at the end that are not drawn, or 0. Default 0. */
   localOffset?: KeySize;
-  /** Required. The same seed draws the same keys in every call; with variant `base`, on every engine. */
-  seed: Seed;
-  /** Whether a key can be drawn twice, as in the original. Default false. */
-  replacement?: boolean;
 }
 
 /** Options of {@link maskers.importanceSampling}. */
-export interface ImportanceSamplingOptions extends QuantisationOptions {
+export interface ImportanceSamplingOptions extends QuantisationOptions, SamplingOptions {
   /** How many draws each row makes, with replacement. Required. */
   draws: KeySize;
-  /** How many keys at the end are not drawn, an integer >= 0. Default 0. */
-  localOffset?: number;
-  /** Required. The same seed draws the same keys in every call; with variant `base`, on every engine. */
-  seed: Seed;
+  /** Keys at the end that are not drawn, or 0. Default 0. */
+  localOffset?: KeySize;
 }
 
-/** Options of {@link maskers.magicPig}. */
-export interface MagicPigOptions {
+/** Options of {@link maskers.magicPig}. The seed is that of the random hyperplanes. */
+export interface MagicPigOptions extends SamplingOptions {
   /** Tables L, an integer in 1..1024. Required. */
   tables: number;
   /** Bits K of the hash of each table, an integer in 1..32. Required. */
   bits: number;
   /** Whether the mean of the keys of the first call is taken from keys and queries before hashing. Default true. */
   center?: boolean;
-  /** Of the random hyperplanes. Required. */
-  seed: Seed;
 }
 
 /** What makes a masker of options. */

@@ -30,10 +30,16 @@ export class MaskerIndex {
     return this.#heap === engine.heap && this.#heap.open;
   }
 
-  /** The address of a constant table, copied when it is first asked for. */
-  table(name, array) {
+  /** Whether it has entered keys of a call; until then it may go on with any. */
+  get isStarted() {
+    return this.#dims !== undefined;
+  }
+
+  /** The address of a constant table, which `make` makes when it is first asked for. */
+  table(name, make) {
     let address = this.#tables.get(name);
     if (address === undefined) {
+      const array = make();
       address = this.#heap.alloc(array.byteLength);
       this.#heap.u8.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), address);
       this.#tables.set(name, address);
@@ -42,14 +48,17 @@ export class MaskerIndex {
   }
 
   /**
-   * Appends the keys that are new of a call whose problem is planned and whose masker is written: those beyond what it
-   * has seen of each batch. Fills in the masker's index and capacity.
+   * Appends the keys that are new of a call that was checked, whose problem is planned and whose masker is written: those
+   * beyond what it has seen of each batch. Fills in the masker's index and capacity.
    */
   update(core, { problem, masker, maskerPlan }, call, workspace) {
     const parts = call.batch * this.#heap.u32[(maskerPlan + MaskerPlan.indexHeads) >>> 2];
     if (parts === 0) return;
-    this.#checkSame(call, parts);
     if (call.keyLength > this.#capacity) this.#grow(core, maskerPlan, masker, problem, call, parts);
+    if (!this.isStarted) {
+      this.#dims = dimsOf(call);
+      this.#seen = new Array(call.batch).fill(0);
+    }
     const { u32 } = this.#heap; // growing may have renewed it
     u32[(masker + Masker.index) >>> 2] = this.#address;
     u32[(masker + Masker.capacity) >>> 2] = this.#capacity;
@@ -61,15 +70,13 @@ export class MaskerIndex {
     }
   }
 
-  #checkSame(call, parts) {
-    const dims = [call.batch, call.keyHeads, call.valueHeads, call.dim, parts];
-    if (this.#dims === undefined) {
-      this.#dims = dims;
-      this.#seen = new Array(call.batch).fill(0);
-    }
+  /** Throws unless the call has the keys that it has seen, as far as sizes tell. */
+  check(call) {
+    if (!this.isStarted) return;
+    const dims = dimsOf(call);
     if (dims.some((size, axis) => size !== this.#dims[axis])) {
       throw new RangeError(
-        `keys: expected batch, key heads, value heads, dim and lists ${formatDims(this.#dims)}, which the masker has ` +
+        `keys: expected batch, key heads, value heads and dim ${formatDims(this.#dims)}, which the masker has ` +
           `seen before, got ${formatDims(dims)}; call reset() before another sequence`,
       );
     }
@@ -109,6 +116,11 @@ export class MaskerIndex {
     this.#capacity = 0;
     this.#dims = undefined;
   }
+}
+
+/** What stays from call to call. */
+function dimsOf({ batch, keyHeads, valueHeads, dim }) {
+  return [batch, keyHeads, valueHeads, dim];
 }
 
 /** Keys of a batch that count. */

@@ -50,7 +50,10 @@ export function checkCount(value, name, low = 1, high = MAX_UINT32) {
   return checkInteger(value, name, low, high);
 }
 
-/** A seed as the two words of the generator's key; there is no default: draws are never made from hidden state. */
+/**
+ * A seed as the two words of the generator's key. Maskers that sample have no default, so that nobody draws the same keys
+ * in every layer unawares; where it only shapes the index, it is 0 unless given.
+ */
 export function checkSeed(value, name = 'seed') {
   const [seedLow, seedHigh] = readSeedWords(value, name);
   return { seedLow, seedHigh };

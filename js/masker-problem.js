@@ -4,14 +4,17 @@
 
 import { readProblem } from './problem.js';
 
-/** For the package: the engine of a problem. */
+/** For the package: the engine of a problem, and the call that it was read from. */
 export let engineOf;
+export let callOf;
 
 export class MaskerProblem {
   #engine;
+  #call;
 
   static {
     engineOf = (problem) => problem.#engine;
+    callOf = (problem) => problem.#call;
   }
 
   /**
@@ -19,8 +22,10 @@ export class MaskerProblem {
    * @param options those of getMaskedAttentionOutput that describe the problem, without a sparse mask
    */
   constructor(attention, engine, options) {
-    const { batch, heads, keyHeads, valueHeads, queryLength, keyLength, dim, valueDim, ...rest } = readProblem(options);
+    const call = readProblem(options);
+    const { batch, heads, keyHeads, valueHeads, queryLength, keyLength, dim, valueDim, ...rest } = call;
     this.#engine = engine;
+    this.#call = call;
     this.attention = attention;
     this.options = options;
     Object.assign(this, { batch, heads, keyHeads, valueHeads, queryLength, keyLength, dim, valueDim });

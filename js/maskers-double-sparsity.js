@@ -20,16 +20,16 @@ export const doubleSparsity = coreMaskerFactory(
     const groupFactor = checkCount(orElse(options.groupFactor, 16), 'groupFactor');
     const bits = checkCount(orElse(options.labelBits, 4), 'labelBits', 1, 16);
     const { lists, name } = readChannels(options.channels, channelsName(layer, selection));
-    return ({ heads, dim, keyLength }, index) => {
+    return ({ heads, dim, keyLength }) => {
       const channelCount = Math.floor(dim / groupFactor);
       if (channelCount === 0) throw rangeError('groupFactor', `an integer in 1..${dim}, the dim of keys`, groupFactor);
       checkFits(lists, name, heads, dim, channelCount);
-      const kept = Uint32Array.from(lists.flatMap((list) => list.slice(0, channelCount)));
+      const kept = () => Uint32Array.from(lists.flatMap((list) => list.slice(0, channelCount)));
       return {
         kind: MaskerKind.DOUBLE_SPARSITY,
         count: sizeOf(heavySize, keyLength),
         bits,
-        channels: index.table('channels', kept),
+        channels: (index) => index.table('channels', kept),
         channelCount,
       };
     };

@@ -9,21 +9,27 @@ import { maskerFactory } from './masker.js';
 /** The first keys (Xiao et al., "Efficient Streaming Language Models with Attention Sinks", ICLR 2024). */
 export const sink = maskerFactory('sink', ['size'], (options) => {
   const size = checkSize(options.size, 'size');
-  return ({ queryLength, keyLength }, previous) =>
-    previous.merge(Mask.sinks([1, 1, queryLength, keyLength], sizeOf(size, keyLength)));
+  return {
+    apply: ({ queryLength, keyLength }, previous) =>
+      previous.merge(Mask.sinks([1, 1, queryLength, keyLength], sizeOf(size, keyLength))),
+  };
 });
 
 /** The last keys up to the query's own position. */
 export const local = maskerFactory('local', ['size'], (options) => {
   const size = checkSize(options.size, 'size');
-  return (problem, previous) => {
-    const before = sizeOf(size, problem.keyLength) - 1;
-    return previous.merge(before < 0 ? noKeys(problem) : bandMask(problem, before));
+  return {
+    apply: (problem, previous) => {
+      const before = sizeOf(size, problem.keyLength) - 1;
+      return previous.merge(before < 0 ? noKeys(problem) : bandMask(problem, before));
+    },
   };
 });
 
 /** What earlier maskers kept of the keys up to the query's own position. */
-export const causal = maskerFactory('causal', [], () => (problem, previous) => previous.and(bandMask(problem, Infinity)));
+export const causal = maskerFactory('causal', [], () => ({
+  apply: (problem, previous) => previous.and(bandMask(problem, Infinity)),
+}));
 
 function noKeys({ queryLength, keyLength }) {
   return Mask.sinks([1, 1, queryLength, keyLength], 0);

@@ -6,6 +6,7 @@ import { HashWeights } from './hash-weights.js';
 import { checkCount, checkSize, orElse, sizeOf } from './masker-options.js';
 import { coreMaskerFactory } from './masker.js';
 
+const OPTIONS = ['heavySize', 'weights', 'layer', 'activation'];
 const ACTIVATIONS = new Map([
   ['silu', Activation.SILU],
   ['relu', Activation.RELU],
@@ -13,32 +14,37 @@ const ACTIVATIONS = new Map([
   ['tanh', Activation.TANH],
 ]);
 
-const make = coreMaskerFactory('hashAttention', ['heavySize', 'weights', 'layer', 'activation'], (options) => {
+/** Nearest codes that learned networks give (Desai et al., "HashAttention", 2024): src/hash_attention.c. */
+export const hashAttention = coreMaskerFactory('hashAttention', OPTIONS, read, false, (options) => {
+  const { weights } = options;
+  return weights === undefined ? options : { ...options, weights: HashWeights.from(weights) };
+});
+
+function read(options) {
   const heavySize = checkSize(options.heavySize, 'heavySize');
   const layer = checkCount(orElse(options.layer, 0), 'layer', 0);
   const activation = checkCode(options.activation, 'activation', ACTIVATIONS);
   const networks = HashWeights.from(options.weights).layer(layer);
   const [{ heads, inputs }] = networks;
-  return (call, index) => {
+  return (call) => {
     if (call.heads !== heads) throw rangeError(`weights[${layer}]`, `${call.heads} query heads`, heads);
     if (call.dim !== inputs) throw rangeError(`weights[${layer}]`, `${call.dim} inputs, the dim of keys`, inputs);
     return {
       kind: MaskerKind.HASH_ATTENTION,
       count: sizeOf(heavySize, call.keyLength),
       bits: networks.at(-1).outputs,
-      layers: layersOf(networks, activation, index),
+      layers: (index) => placeLayers(networks, activation, index),
       layerCount: networks.length,
     };
   };
-});
-
-/** Nearest codes that learned networks give (Desai et al., "HashAttention", 2024): src/hash_attention.c. */
-export function hashAttention(options) {
-  const { weights } = options ?? {};
-  return make(weights === undefined ? options : { ...options, weights: HashWeights.from(weights) });
 }
 
 /** The address of the networks' layers, as the core's structs. */
+function placeLayers(networks, activation, index) {
+  return index.table('layers', () => layersOf(networks, activation, index));
+}
+
+/** The structs; matrices and biases are tables of their own. */
 function layersOf(networks, activation, index) {
   const words = new Uint32Array((networks.length * HashLayer.bytes) / 4);
   networks.forEach(({ inputs, outputs, ...arrays }, n) => {
@@ -47,8 +53,8 @@ function layersOf(networks, activation, index) {
     set('outputs', outputs);
     set('activation', activation);
     for (const name of ['queryMatrix', 'queryBias', 'keyMatrix', 'keyBias']) {
-      set(name, index.table(`${name} ${n}`, arrays[name]));
+      set(name, index.table(`${name} ${n}`, () => arrays[name]));
     }
   });
-  return index.table('layers', words);
+  return words;
 }

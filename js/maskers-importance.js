@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { MaskerKind } from './abi.js';
-import { checkCount, checkSeed, checkSize, orElse, sizeOf } from './masker-options.js';
+import { checkSeed, checkSize, checkSizeOrZero, sizeOf } from './masker-options.js';
 import { coreMaskerFactory } from './masker.js';
 import { QUANTIZATION_OPTIONS, readQuantization } from './maskers-pq-cache.js';
 
@@ -14,12 +14,12 @@ export const importanceSampling = coreMaskerFactory(
   (options) => {
     const draws = checkSize(options.draws, 'draws');
     const quantization = readQuantization(options);
-    const last = checkCount(orElse(options.localOffset, 0), 'localOffset', 0);
+    const localOffset = checkSizeOrZero(options.localOffset, 'localOffset');
     const seed = checkSeed(options.seed);
     return (call) => ({
       kind: MaskerKind.IMPORTANCE,
       count: sizeOf(draws, call.keyLength),
-      last,
+      last: sizeOf(localOffset, call.keyLength),
       ...quantization(call),
       ...seed,
     });

@@ -98,6 +98,8 @@ export class SparseAttention {
     const problem = new MaskerProblem(this.#attention, this.#engine, options);
     const { sparseAttentionMask: given = Mask.empty(problem.shape) } = staged;
     if (!(given instanceof Mask)) throw typeError('sparseAttentionMask', 'a Mask', given);
+    // What does not fit is found before any masker learns of the keys.
+    this.#maskers.forEach((masker, n) => masker.check?.(problem, this.#states[n]));
     let mask = given;
     let isOurs = false; // made in this loop by a masker of the package: nobody else has it
     this.#maskers.forEach((masker, n) => {

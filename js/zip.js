@@ -5,6 +5,7 @@
  * central directory and are checked before use; no zip64, no encryption, no more than one disk.
  */
 
+import { inflate } from './inflate.js';
 import { allocate } from './tensor.js';
 
 const LOCAL = 0x04034b50;
@@ -129,35 +130,6 @@ export async function readMember({ name, isDeflated, length, crc, packed }, maxB
   if (length > maxBytes) throw invalid(name, `it claims ${length} bytes, where at most ${maxBytes} are expected`);
   const content = isDeflated ? await inflate(packed, length, name) : packed;
   if (crc32(content) !== crc) throw invalid(name, 'its checksum is wrong');
-  return content;
-}
-
-/** Stops as soon as there is more than there should be. */
-async function inflate(packed, length, name) {
-  const chunks = [];
-  let total = 0;
-  try {
-    const reader = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate-raw')).getReader();
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      total += value.length;
-      if (total > length) {
-        await reader.cancel();
-        break;
-      }
-      chunks.push(value);
-    }
-  } catch (cause) {
-    throw new RangeError(`${name}: its compressed data is damaged`, { cause });
-  }
-  if (total !== length) throw invalid(name, `it does not inflate to the ${length} bytes that it claims`);
-  const content = allocate(Uint8Array, length);
-  let at = 0;
-  for (const chunk of chunks) {
-    content.set(chunk, at);
-    at += chunk.length;
-  }
   return content;
 }
 

@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { FLAGS } from '../cli/flags.js';
-import { createAttention, Mask, maskers } from '../js/index.js';
+import { createAttention, Mask, maskers, readHashWeights } from '../js/index.js';
 import { readNpy, writeNpy } from '../js/npy.js';
 import { FINISH_OPTIONS, RESULT_OPTIONS } from '../js/options.js';
 import { PROBLEM_OPTIONS } from '../js/problem.js';
@@ -281,6 +281,33 @@ test('compare: a table, or JSON', () => {
   assert.equal(rows[0].density, wanted.density);
   assert.ok(Math.abs(rows[0].outputError - wanted.outputError) < 1e-4);
   assert.deepEqual(rows[0].maskers, [{ name: 'sink', size: 4 }, { name: 'local', size: 8 }]);
+  const named = JSON.stringify({ name: 'mine', maskers: [{ name: 'sink', size: 4 }] });
+  writeFileSync(at('named.json'), named);
+  writeFileSync(at('list.json'), JSON.stringify([{ name: 'sink', size: 4 }]));
+  const texts = [named, 'named.json', 'list.json', '[{"name":"sink","size":4}]', '[]'];
+  const called = JSON.parse(ok('compare', '-i', 'in.npz', '--json', ...texts.flatMap((text) => ['--maskers', text])));
+  assert.deepEqual(called.rows.map(({ name }) => name), ['mine', 'mine', 'list.json', 'sink', 'dense']);
+});
+
+test('weights of hashAttention: in order or by name, from .json or .safetensors', async () => {
+  const matrix = { data: Float32Array.from({ length: H * D * 8 }, (_, n) => Math.sin(n * n)), dims: [H, D, 8], dtype: 'float32' };
+  const bias = { data: new Float32Array(H * 8), dims: [H, 8], dtype: 'float32' };
+  const networks = { query_matrix: [matrix], query_bias: [bias], key_matrix: [matrix], key_bias: [bias] };
+  const file = formatSafetensors(Object.entries(networks).map(([role, [one]]) => [`layers.0.${role}.0`, one]));
+  writeFileSync(at('hash.safetensors'), file);
+  writeFileSync(at('hash.json'), JSON.stringify(readHashWeights(file)));
+  const pipeline = attention.createSparseAttention([maskers.hashAttention({ heavySize: 5, weights: [networks] })]);
+  const { output } = pipeline.forward(problem);
+  for (const text of [':5:@hash.json', ':5:@hash.safetensors', '(weights=@hash.safetensors,heavySize=5)', '(heavySize=5,weights=@hash.json)']) {
+    ok('run', '-i', 'in.npz', '--variant', 'base', '--maskers', `hashAttention${text}`, '-o', 'out.npz');
+    same((await read('out.npz')).output, output, text);
+  }
+  pipeline.dispose();
+  writeFileSync(at('cut.safetensors'), file.slice(0, 99));
+  const fromFile = (name) => ['run', '-i', 'in.npz', '--maskers', `hashAttention:5:@${name}`];
+  fails(1, /maskers: cut\.safetensors: .*header/, ...fromFile('cut.safetensors'));
+  fails(1, /maskers: in\.safetensors: .*expected tensors layers/, ...fromFile('in.safetensors'));
+  fails(1, /maskers: cannot read none\.safetensors: no such file/, ...fromFile('none.safetensors'));
 });
 
 test('compare: a sweep', () => {

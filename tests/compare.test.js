@@ -54,6 +54,17 @@ test('compare: rows are what forward measures', () => {
   }
 });
 
+test('compare: what pipelines of an array are called', () => {
+  const list = [sink({ size: 4 }), local({ size: 16 })];
+  const made = attention.createSparseAttention(list);
+  const pipelines = [list, { name: 'window', maskers: list }, { maskers: list }, made, [], { name: '', maskers: [] }];
+  const names = (of) => attention.compare(problem, of).map(({ name }) => name);
+  assert.deepEqual(names(pipelines), ['sink + local', 'window', 'sink + local', 'sink + local', 'dense', '']);
+  assert.deepEqual(names({ key: { name: 'own', maskers: list } }), ['key'], 'the key counts');
+  assert.throws(() => names([list, { name: 3, maskers: list }]), /^TypeError: pipelines\[1\]\.name: expected a string, got 3/);
+  made.dispose();
+});
+
 test('compare: errors and recall are those of plain computation', () => {
   const [{ outputError, massRecall, density }] = attention.compare(problem, [[sink({ size: 10 })]]);
   const { output: dense, weights } = attention.getMaskedAttentionOutput({ ...problem, returnAttentionWeights: true });

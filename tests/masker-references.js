@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 
 import { maskers } from '../js/index.js';
 import { widen } from './oracle.js';
-import { Random, tensor } from './random.js';
+import { Random, product, tensor } from './random.js';
 
 /** A problem: `options` for the package, and its inputs as doubles, by row. */
 export function drawProblem(stream, sizes, extra = {}) {
@@ -52,6 +52,47 @@ export function shortened({ options, batch, keyHeads, valueHeads, sk: all, dim, 
   };
   const keys = cut(options.keys, keyHeads, dim);
   return describe({ ...options, keys, values: cut(options.values, valueHeads, valueDim) });
+}
+
+/**
+ * Options of a problem with causal order, key lengths and attention masks, each now and then; `biasOf` changes what a
+ * float mask adds.
+ */
+export function drawMasked(random, { dims, keyLengths, dtypes, biasOf = (value) => value }) {
+  const keyHeads = random.pick([1, 2]);
+  const heads = keyHeads * random.pick([1, 2, 3]);
+  const batch = random.pick([1, 2]);
+  const dim = random.pick(dims);
+  const keyLength = random.pick(keyLengths);
+  const queryLength = random.chance(0.6) ? 1 : random.integer(1, 4);
+  const dtype = random.pick(dtypes);
+  const options = {
+    queries: tensor(random, [batch, heads, queryLength, dim], 1, dtype),
+    keys: tensor(random, [batch, keyHeads, keyLength, dim], 1, random.pick([dtype, 'float32'])),
+    values: tensor(random, [batch, keyHeads, keyLength, 2]),
+  };
+  if (random.chance(0.5)) options.causal = true;
+  if (random.chance(0.3)) options.keyLengths = Int32Array.from({ length: batch }, () => random.integer(0, keyLength));
+  const maskDims = [random.pick([1, batch]), random.pick([1, heads]), queryLength, keyLength];
+  const size = product(maskDims);
+  const kind = random.pick(['none', 'bool', 'float']);
+  if (kind === 'bool') options.attentionMask = { data: random.bytes(size, 0.6), dims: maskDims, dtype: 'bool' };
+  if (kind === 'float') {
+    const data = random.floats(size).map((value) => (random.chance(0.2) ? -Infinity : biasOf(value)));
+    options.attentionMask = { data, dims: maskDims, dtype: 'float32' };
+  }
+  return options;
+}
+
+/** What the masks of such a problem, besides the sparse one, add to a score; -Infinity where they forbid the key. */
+export function addedTo({ causal, keyLengths, attentionMask, queries, keys }, b, h, i, j) {
+  if (causal && j > keys.dims[2] - queries.dims[2] + i) return -Infinity;
+  if (keyLengths && j >= keyLengths[b]) return -Infinity;
+  if (!attentionMask) return 0;
+  const [batch, heads, rows, columns] = attentionMask.dims;
+  const value = attentionMask.data[(((b % batch) * heads + (h % heads)) * rows + i) * columns + j];
+  if (attentionMask.dtype === 'bool') return value ? 0 : -Infinity;
+  return value;
 }
 
 const positionOf = ({ options, sq, sk }, i) => i + (options.queryOffset ?? sk - sq);

@@ -5,7 +5,8 @@ import { after, before, test } from 'node:test';
 
 import { calibrateChannels, createAttention, Mask, maskers } from '../js/index.js';
 import { draw, engine } from './calls.js';
-import { fromBfloat16, fromFloat16 } from './oracle.js';
+import { addedTo, drawMasked } from './masker-references.js';
+import { widen } from './oracle.js';
 import { Random, narrow, seed, tensor } from './random.js';
 import { variants } from './variants.js';
 
@@ -13,9 +14,6 @@ const { doubleSparsity, local, sink } = maskers;
 let attention;
 before(async () => void (attention = await engine()));
 after(() => attention.dispose());
-
-const numbers = ({ data, dtype }) =>
-  dtype === 'float32' ? data : Array.from(data, dtype === 'bfloat16' ? fromBfloat16 : fromFloat16);
 
 /** The original's pseudo-quantisation, in float32 as there, of numbers that stay doubles. */
 function rounded(values, bits) {
@@ -38,9 +36,9 @@ function scoresOf({ queries, keys }, channels, bits, b, h, i) {
   const [, heads, queryLength, dim] = queries.dims;
   const [, keyHeads, keyLength] = keys.dims;
   const row = (floats, at) => rounded(channels[h].map((channel) => floats[at * dim + channel]), bits);
-  const q = row(numbers(queries), (b * heads + h) * queryLength + i);
+  const q = row(widen(queries), (b * heads + h) * queryLength + i);
   const group = Math.floor((h * keyHeads) / heads);
-  const values = numbers(keys);
+  const values = widen(keys);
   let size = 0;
   const scores = Array.from({ length: keyLength }, (_, j) => {
     const k = row(values, (b * keyHeads + group) * keyLength + j);
@@ -64,28 +62,12 @@ function assertLargest(kept, before, allowed, scores, count, tolerance, what) {
 }
 
 function drawProblem(random) {
-  const keyHeads = random.pick([1, 2]);
-  const heads = keyHeads * random.pick([1, 2, 3]);
-  const batch = random.pick([1, 2]);
-  const dim = random.pick([3, 8, 17, 32]);
-  const keyLength = random.pick([1, 5, 16, 33, 70, 150]);
-  const queryLength = random.chance(0.6) ? 1 : random.integer(1, 4);
-  const dtype = random.pick(['float32', 'float32', 'float16', 'bfloat16']);
-  const options = {
-    queries: tensor(random, [batch, heads, queryLength, dim], 1, dtype),
-    keys: tensor(random, [batch, keyHeads, keyLength, dim], 1, random.pick([dtype, 'float32'])),
-    values: tensor(random, [batch, keyHeads, keyLength, 2]),
-  };
-  if (random.chance(0.5)) options.causal = true;
-  if (random.chance(0.3)) options.keyLengths = Int32Array.from({ length: batch }, () => random.integer(0, keyLength));
-  const maskDims = [random.pick([1, batch]), random.pick([1, heads]), queryLength, keyLength];
-  const size = maskDims.reduce((a, b) => a * b, 1);
-  const kind = random.pick(['none', 'bool', 'float']);
-  if (kind === 'bool') options.attentionMask = { data: random.bytes(size, 0.6), dims: maskDims, dtype: 'bool' };
-  if (kind === 'float') {
-    const data = random.floats(size).map((value) => (random.chance(0.2) ? -Infinity : value));
-    options.attentionMask = { data, dims: maskDims, dtype: 'float32' };
-  }
+  const options = drawMasked(random, {
+    dims: [3, 8, 17, 32],
+    keyLengths: [1, 5, 16, 33, 70, 150],
+    dtypes: ['float32', 'float32', 'float16', 'bfloat16'],
+  });
+  const [, heads, , dim] = options.queries.dims;
   const groupFactor = random.integer(1, dim);
   const permutation = () => random.shuffled(Array.from({ length: dim }, (_, d) => d));
   return {
@@ -99,17 +81,6 @@ function drawProblem(random) {
     },
     fixed: random.chance(0.5) ? [sink({ size: 2 }), local({ size: 3 })] : [],
   };
-}
-
-/** What the masks besides the sparse one leave to a row, and what they add. */
-function allowedOf({ causal, keyLengths, attentionMask, queries, keys }, b, h, i, j) {
-  if (causal && j > keys.dims[2] - queries.dims[2] + i) return -Infinity;
-  if (keyLengths && j >= keyLengths[b]) return -Infinity;
-  if (!attentionMask) return 0;
-  const [batch, heads, rows, columns] = attentionMask.dims;
-  const value = attentionMask.data[(((b % batch) * heads + (h % heads)) * rows + i) * columns + j];
-  if (attentionMask.dtype === 'bool') return value ? 0 : -Infinity;
-  return value;
 }
 
 for (const variant of variants) {
@@ -128,7 +99,7 @@ for (const variant of variants) {
         for (let h = 0; h < heads; h++)
           for (let i = 0; i < queryLength; i++) {
             const { scores, tolerance } = scoresOf(options, channels, parameters.labelBits, b, h, i);
-            const biases = scores.map((_, j) => allowedOf(options, b, h, i, j));
+            const biases = scores.map((_, j) => addedTo(options, b, h, i, j));
             const isIn = (data) => (j) => data[((b * heads + h) * queryLength + i) * keyLength + j] !== 0;
             const total = scores.map((score, j) => score + biases[j]);
             assertLargest(isIn(kept), isIn(earlier), (j) => biases[j] > -Infinity, total, parameters.heavySize,
@@ -226,7 +197,7 @@ test('calibration sorts channels by their products', () => {
   const random = new Random(seed, 4);
   const queries = tensor(random, [2, 4, 5, 6]);
   const keys = narrow(tensor(random, [2, 2, 9, 6]), 'bfloat16');
-  const [q, k] = [numbers(queries), numbers(keys)];
+  const [q, k] = [widen(queries), widen(keys)];
   const at = ([, heads, rows, dim], b, h, i, d) => ((b * heads + h) * rows + i) * dim + d;
   const order = (weight) => [0, 1, 2, 3, 4, 5].sort((x, y) => weight(y) - weight(x));
   const weightOf = (head) => (d) => {

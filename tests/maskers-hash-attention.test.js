@@ -6,7 +6,8 @@ import { after, before, test } from 'node:test';
 import { createAttention, maskers, readHashWeights } from '../js/index.js';
 import { formatSafetensors } from '../js/safetensors.js';
 import { draw, engine } from './calls.js';
-import { fromBfloat16, fromFloat16 } from './oracle.js';
+import { addedTo, drawMasked } from './masker-references.js';
+import { fromBfloat16, widen } from './oracle.js';
 import { Random, narrow, product, seed, tensor } from './random.js';
 import { variants } from './variants.js';
 
@@ -15,9 +16,6 @@ const NEAR = 1e-4; // signs of sums that are nearer to 0 are anybody's guess
 let attention;
 before(async () => void (attention = await engine()));
 after(() => attention.dispose());
-
-const numbers = ({ data, dtype }) =>
-  dtype === 'float32' ? data : Array.from(data, dtype === 'bfloat16' ? fromBfloat16 : fromFloat16);
 
 /** The error function: its Maclaurin series, or a continued fraction of its complement. */
 function erf(x) {
@@ -68,29 +66,13 @@ function drawWeights(random, heads, widths) {
 }
 
 function drawProblem(random) {
-  const keyHeads = random.pick([1, 2]);
-  const heads = keyHeads * random.pick([1, 2, 3]);
-  const batch = random.pick([1, 2]);
-  const dim = random.pick([1, 3, 8, 12]);
-  const keyLength = random.pick([1, 5, 16, 33, 70]);
-  const queryLength = random.chance(0.6) ? 1 : random.integer(1, 3);
-  const dtype = random.pick(['float32', 'float16', 'bfloat16']);
-  const options = {
-    queries: tensor(random, [batch, heads, queryLength, dim], 1, dtype),
-    keys: tensor(random, [batch, keyHeads, keyLength, dim], 1, dtype),
-    values: tensor(random, [batch, keyHeads, keyLength, 2]),
-  };
-  if (random.chance(0.5)) options.causal = true;
-  if (random.chance(0.3)) options.keyLengths = Int32Array.from({ length: batch }, () => random.integer(0, keyLength));
-  const maskDims = [random.pick([1, batch]), random.pick([1, heads]), queryLength, keyLength];
-  const kind = random.pick(['none', 'bool', 'float']);
-  if (kind === 'bool') options.attentionMask = { data: random.bytes(product(maskDims), 0.6), dims: maskDims,
-    dtype: 'bool' };
-  if (kind === 'float') {
-    const data = random.floats(product(maskDims)).map((value) => (random.chance(0.2)
-      ? -Infinity : random.pick([0, 1, value])));
-    options.attentionMask = { data, dims: maskDims, dtype: 'float32' };
-  }
+  const options = drawMasked(random, {
+    dims: [1, 3, 8, 12],
+    keyLengths: [1, 5, 16, 33, 70],
+    dtypes: ['float32', 'float16', 'bfloat16'],
+    biasOf: (value) => random.pick([0, 1, value]), // scores are integers: others must be able to catch up
+  });
+  const [, heads, , dim] = options.queries.dims;
   const widths = random.pick([[4], [33], [32], [7, 5], [9, 12, 16], [40, 70]]);
   return {
     options,
@@ -101,29 +83,19 @@ function drawProblem(random) {
   };
 }
 
-/** What the masks besides the sparse one add to a score; -Infinity where they forbid the key. */
-function biasOf({ causal, keyLengths, attentionMask, queries, keys }, b, h, i, j) {
-  if (causal && j > keys.dims[2] - queries.dims[2] + i) return -Infinity;
-  if (keyLengths && j >= keyLengths[b]) return -Infinity;
-  if (!attentionMask) return 0;
-  const [batch, heads, rows, columns] = attentionMask.dims;
-  const value = attentionMask.data[(((b % batch) * heads + (h % heads)) * rows + i) * columns + j];
-  return attentionMask.dtype === 'bool' ? (value ? 0 : -Infinity) : value;
-}
-
 /** What a row chooses, or undefined where a sign is in doubt. */
 function chosen({ options, weights, activation = 'silu', heavySize }, b, h, i, isBefore) {
   const { queries, keys } = options;
   const [, heads, queryLength, dim] = queries.dims;
   const [, keyHeads, keyLength] = keys.dims;
-  const code = (tensor, row, side) => outputsOf(numbers(tensor).slice(row * dim, (row + 1) * dim), weights, side, h,
+  const code = (tensor, row, side) => outputsOf(widen(tensor).slice(row * dim, (row + 1) * dim), weights, side, h,
     activations[activation]);
   const q = code(queries, (b * heads + h) * queryLength + i, 'query');
   const group = Math.floor((h * keyHeads) / heads);
   const eligible = [];
   let isSure = q.every((x) => Math.abs(x) > NEAR);
   for (let j = 0; j < keyLength; j++) {
-    const bias = biasOf(options, b, h, i, j);
+    const bias = addedTo(options, b, h, i, j);
     if (bias === -Infinity || isBefore(j)) continue;
     const k = code(keys, (b * keyHeads + group) * keyLength + j, 'key');
     isSure &&= k.every((x) => Math.abs(x) > NEAR);

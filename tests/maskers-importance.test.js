@@ -2,18 +2,15 @@
 // Importance sampling: weights are inclusion probabilities of double-precision attention over quantised keys, keys are
 // drawn as often as these say, and estimates with them are unbiased.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 
-import { createAttention, maskers } from '../js/index.js';
+import { maskers } from '../js/index.js';
+import { enginesByVariant } from './calls.js';
 import { bias, capped, cases, describe, dot, drawProblem, eachRow, maskOf, shortened } from './masker-references.js';
 import { quantizeAll } from './quantization-reference.js';
 import { variants } from './variants.js';
 
-const instances = new Map();
-before(async () => {
-  for (const variant of variants) instances.set(variant, await createAttention({ variant }));
-});
-after(() => instances.forEach((attention) => attention.dispose()));
+const instances = enginesByVariant();
 
 const quantization = { groupFactor: 4, bits: 3, iterations: 4, seed: 5 };
 
@@ -23,7 +20,8 @@ function eachSoftmax(problem, given, mask, { initOffset = 0, localOffset = 0, se
   const group = problem.heads / problem.keyHeads;
   eachRow(problem, given, mask, (row) => {
     const { b, h, i, eligible } = row;
-    const own = eligible.filter((j) => j >= initOffset && j < problem.sk - localOffset);
+    const end = problem.sk - (localOffset < 1 ? Math.floor(localOffset * problem.sk) : localOffset);
+    const own = eligible.filter((j) => j >= initOffset && j < end);
     const logits = own.map((j) => {
       const product = dot(problem.query(b, h, i), quantized[b][Math.floor(h / group)][j]);
       return capped(problem.scaling * product, problem.options) + bias(problem, b, h, i, j);
@@ -69,7 +67,7 @@ for (const variant of variants) {
   test(`${variant}: offsets, and draws as a fraction`, () => {
     const attention = instances.get(variant);
     const problem = drawProblem(2, { heads: 4, keyHeads: 2, sq: 3, sk: 120, dim: 8 }, { causal: true });
-    const list = [{ initOffset: 7, localOffset: 20 }, { localOffset: 120 }, { initOffset: 300 }, { localOffset: 110 }];
+    const list = [{ initOffset: 7, localOffset: 20 }, { localOffset: 120 }, { initOffset: 300 }, { localOffset: 110 }, { localOffset: 0.3 }];
     for (const offsets of list) {
       const masker = maskers.importanceSampling({ draws: 0.2, ...quantization, ...offsets });
       check(problem, undefined, maskOf(attention, [masker], problem.options), 24, { ...quantization, ...offsets });
@@ -186,7 +184,7 @@ test('every option is checked, and comes back from JSON', () => {
   const attention = instances.get('base');
   for (const [name, value] of [
     ['draws', undefined], ['draws', 0], ['draws', 1.5], ['groupFactor', 0], ['bits', 9], ['iterations', -1],
-    ['initOffset', -1], ['localOffset', -1], ['localOffset', 0.5], ['metric', 'cosine'], ['seed', undefined],
+    ['initOffset', -1], ['localOffset', -1], ['localOffset', 1.5], ['initOffset', 0.5], ['metric', 'cosine'], ['seed', undefined],
     ['seed', -1], ['heavySize', 1],
   ]) {
     const options = { draws: 8, seed: 1, [name]: value };

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // PQCache: masks are those of double-precision scores, from centroids and codes that are found once more here.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 
-import { createAttention, maskers } from '../js/index.js';
+import { maskers } from '../js/index.js';
+import { enginesByVariant } from './calls.js';
 import {
   assertLargest, bias, capped, cases, describe, dot, drawProblem, maskOf, shortened,
 } from './masker-references.js';
 import { quantizeAll } from './quantization-reference.js';
 import { variants } from './variants.js';
 
-const instances = new Map();
-before(async () => {
-  for (const variant of variants) instances.set(variant, await createAttention({ variant }));
-});
-after(() => instances.forEach((attention) => attention.dispose()));
+const instances = enginesByVariant();
 
 const quantization = { groupFactor: 4, bits: 3, iterations: 4, seed: 5 };
 const seedOf = ({ seed = 0 }) => [seed % 2 ** 32, Math.floor(seed / 2 ** 32)];

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // SOCKET: masks are those of double-precision scores, from projections and buckets that are found once more here.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 
-import { createAttention, maskers } from '../js/index.js';
+import { maskers } from '../js/index.js';
+import { enginesByVariant } from './calls.js';
 import { assertLargest, cases, describe, dot, drawProblem, maskOf, shortened } from './masker-references.js';
 import { philox } from './oracle.js';
 import { variants } from './variants.js';
 
-const instances = new Map();
-before(async () => {
-  for (const variant of variants) instances.set(variant, await createAttention({ variant }));
-});
-after(() => instances.forEach((attention) => attention.dispose()));
+const instances = enginesByVariant();
 
 /** [tables][bits] projections of `dim` numbers: sums of eight uniform numbers, centred, of variance 1. */
 function projectionsOf({ tables = 1, bits = 4, seed = 0 }, dim) {

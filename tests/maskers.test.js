@@ -3,23 +3,19 @@
 // integers, of which float32 loses nothing: equal logits are frequent, and the lowest key has to go first. A failure
 // prints the seed and the smallest counterexample; ATTN_SEED chooses where to look, ATTN_RUNS how long.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 
 import fc from 'fast-check';
 
 import { createAttention, maskers } from '../js/index.js';
+import { enginesByVariant } from './calls.js';
 import { attend, toBfloat16, toFloat16, widen } from './oracle.js';
 import { Random, describe, narrow, product, seed } from './random.js';
 import { buildMask } from './support.js';
-import { variants } from './variants.js';
 
 const runs = Number(process.env.ATTN_RUNS ?? 150);
 
-const engines = new Map();
-before(async () => {
-  for (const variant of variants) engines.set(variant, await createAttention({ variant }));
-});
-after(() => engines.forEach((attention) => attention.dispose()));
+const engines = enginesByVariant();
 const base = () => engines.get('base');
 
 /** Runs a property of a random problem. */
@@ -557,4 +553,27 @@ test('what a masker is made from is read once, and cannot be changed later', () 
   assert.deepEqual(JSON.parse(JSON.stringify(masker)), { name: 'sink', size: 4 });
   assert.ok(Object.isFrozen(masker) && Object.isFrozen(maskers));
   assert.throws(() => (masker.name = 'other'), TypeError);
+});
+
+test('every masker says what its options are called, and one rule holds for seeds', () => {
+  const required = {
+    pqCache: { heavySize: 4 },
+    socket: { heavySize: 4 },
+    randomSampling: { rate: 0.5 },
+    adaptiveSampling: { baseRate: 4, epsilon: 0.1, delta: 0.1 },
+    importanceSampling: { draws: 4 },
+    magicPig: { tables: 2, bits: 2 },
+  };
+  const seeded = Object.keys(maskers).filter((name) => maskers[name].parameters.includes('seed'));
+  assert.deepEqual(seeded.sort(), Object.keys(required).sort());
+  for (const name of seeded) {
+    const { isSampling } = maskers[name]({ ...required[name], seed: 1n });
+    if (isSampling) assert.throws(() => maskers[name](required[name]), /^TypeError: seed: /, name);
+    else maskers[name](required[name]);
+  }
+  for (const [name, { parameters }] of Object.entries(maskers)) {
+    assert.ok(Object.isFrozen(parameters), name);
+    assert.throws(() => maskers[name]({ unheardOf: 1 }), /^TypeError: unheardOf: unknown option/, name);
+  }
+  assert.deepEqual(maskers.hashAttention.parameters, ['heavySize', 'weights', 'layer', 'activation']);
 });

@@ -130,7 +130,7 @@ test('another sequence needs reset(): fewer keys, or other dimensions', () => {
   const lengths = { ...long, keyLengths: Int32Array.of(12) };
   refuses(() => sparse.buildMask(lengths), RangeError, /^keys: .* 40 .*got 12; call reset\(\)/, works);
   for (const options of [{ batch: 2 }, { keyHeads: 1 }, { dim: 4 }]) {
-    refuses(() => sparse.buildMask(inputsOf(2, { ...options, keys: 41 })), RangeError, /^keys: expected batch, key heads, value heads, dim and lists 1 x 2 x 2 x 8 x 2.*call reset\(\)/, works);
+    refuses(() => sparse.buildMask(inputsOf(2, { ...options, keys: 41 })), RangeError, /^keys: expected batch, key heads, value heads and dim 1 x 2 x 2 x 8, .*call reset\(\)/, works);
   }
   sparse.buildMask(inputsOf(2, { heads: 8, valueDim: 3 })); // of queries and values it knows nothing
   sparse.reset();
@@ -550,6 +550,105 @@ test('a first call that fails has taken no notice of its keys', () => {
   refuses(() => sparse.forward({ ...inputsOf(20, { dim: 4 }), keyLengths: Int32Array.of(99) }), RangeError, /keyLengths/);
   sparse.forward(inputs).mask.dispose();
   sparse.dispose();
+});
+
+/** Maskers that fit only some problems, and what they say of one that they do not fit. */
+const channels = [0, 1, 2, 3].map((head) => [head, 7]);
+const tensorOf = (...dims) => tensor(new Random(5), dims, 1, 'float32');
+const pair = [[tensorOf(4, 8, 32)], [tensorOf(4, 32)]];
+const networks = { query_matrix: pair[0], query_bias: pair[1], key_matrix: pair[0], key_bias: pair[1] };
+const particular = [
+  [maskers.doubleSparsity({ heavySize: 4, channels, groupFactor: 4 }), { heads: 8 }, /^channels: expected a list per query head \(8\)/],
+  [maskers.doubleSparsity({ heavySize: 4, channels, groupFactor: 4 }), { dim: 4 }, /^channels\[0\]: expected channels below 4/],
+  [maskers.hashAttention({ heavySize: 4, weights: [networks] }), { heads: 2 }, /^weights\[0\]: expected 2 query heads/],
+  [maskers.hashAttention({ heavySize: 4, weights: [networks] }), { dim: 12 }, /^weights\[0\]: expected 12 inputs/],
+  [maskers.pqCache({ heavySize: 4, bits: 2 }), { dim: 12 }, /^groupFactor: expected a divisor of the dimension/],
+  [maskers.importanceSampling({ draws: 4, bits: 2, seed: 1 }), { dim: 4 }, /^groupFactor: expected a divisor/],
+];
+
+test('what does not fit one masker of a pipeline is refused before any learns of the keys', async () => {
+  const own = await engine();
+  const start = own.info().usedBytes;
+  for (const [masker, misfit, message] of particular) {
+    const list = [maskers.quest({ heavySize: 4, pageSize: 2 }), maskers.socket({ heavySize: 2 }), masker];
+    const sparse = own.createSparseAttention(list);
+    const expected = (problem) => {
+      const fresh = own.createSparseAttention(list);
+      const mask = fresh.buildMask(problem);
+      fresh.dispose();
+      return mask;
+    };
+    const usedBefore = await settledBytes(own);
+    for (const call of ['buildMask', 'forward']) {
+      refuses(() => sparse[call](inputsOf(30, { ...misfit, keys: 50 })), RangeError, message);
+      assert.equal(await settledBytes(own), usedBefore, `${masker.name}: nothing is kept of a first call`);
+    }
+    const first = inputsOf(31, { keys: 40 });
+    assertSameMask(sparse.buildMask(first), expected(first), `${masker.name}: another problem`);
+    const longer = inputsOf(31, { ...misfit, keys: 50 });
+    refuses(() => sparse.forward(longer), RangeError, /^(channels|weights|groupFactor|keys)\b/);
+    assertSameMask(sparse.buildMask(first), expected(first), `${masker.name}: nobody has entered the 50 keys`);
+    sparse.dispose();
+  }
+  assert.equal(await settledBytes(own), start);
+  own.dispose();
+});
+
+test("a caller's masker can refuse as early", () => {
+  let calls = 0;
+  const fussy = {
+    name: 'fussy',
+    check({ keyLength }, state) {
+      assert.deepEqual(state, {});
+      if (keyLength > 40) throw new RangeError(`fussy: expected at most 40 keys, got ${keyLength}`);
+    },
+    apply: (problem, mask) => (calls++, mask),
+  };
+  const sparse = attention.createSparseAttention([maskers.quest({ heavySize: 4, pageSize: 2 }), fussy]);
+  refuses(() => sparse.buildMask(inputsOf(32, { keys: 41 })), RangeError, /^fussy: /);
+  assert.equal(calls, 0);
+  sparse.buildMask(inputsOf(33, { keys: 12 }));
+  assert.equal(calls, 1);
+  sparse.dispose();
+});
+
+test('a masker for whose index there is no room is as it was', async () => {
+  const probe = await engine();
+  const least = probe.info().memoryBytes;
+  probe.dispose();
+  const large = inputsOf(34, { keys: 20000, keyHeads: 4, dim: 8, queries: 1 });
+  const small = inputsOf(35, { keys: 20, heads: 4, dim: 16, valueDim: 4 });
+  const list = [
+    maskers.quest({ heavySize: 4, pageSize: 1 }),
+    maskers.pqCache({ heavySize: 4, groupFactor: 1, bits: 8, iterations: 0 }),
+    maskers.doubleSparsity({ heavySize: 4, channels, groupFactor: 8 }),
+  ];
+  for (const masker of list) {
+    let refused = 0;
+    for (let extra = 60; extra < 120; extra += 6) {
+      const own = await engine({ maxMemoryBytes: least + extra * 65536 });
+      const start = own.info().usedBytes;
+      const sparse = own.createSparseAttention([masker]);
+      const isDone = (() => {
+        try {
+          sparse.buildMask(large).dispose();
+          return true;
+        } catch (error) {
+          assert.ok(hasCode('out-of-memory')(error), String(error.stack));
+          return false;
+        }
+      })();
+      if (!isDone) {
+        refused++;
+        assert.equal(await settledBytes(own), start, `${masker.name}, ${extra} pages more`);
+        const fresh = attention.createSparseAttention([masker]);
+        assertSameMask(sparse.buildMask(small), fresh.buildMask(small), `${masker.name}: other dimensions, no reset()`);
+        fresh.dispose();
+      }
+      own.dispose();
+    }
+    assert.ok(refused > 0, masker.name);
+  }
 });
 
 test('where memory ends, everything stays as it was', async () => {

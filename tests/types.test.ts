@@ -262,7 +262,15 @@ export async function mustCompile(): Promise<void> {
       return previousMask.or(Mask.fromFunction(shape, (b, _h, i, j) => (queryPositions[b]! + i - j) % 7 === 0));
     },
   };
-  const sampler: Masker = { name: 'sampler', isSampling: true, apply: (_, previous) => previous, toJSON: () => json };
+  const sampler: Masker = {
+    name: 'sampler',
+    isSampling: true,
+    check({ keyLength }, state) {
+      if (keyLength > 9) throw new RangeError(String(state.length));
+    },
+    apply: (_, previous) => previous,
+    toJSON: () => json,
+  };
   attention.registerMasker('every', ({ n }: { n: number }) => ({ ...every7th, toJSON: () => ({ name: 'every', n }) }));
   attention.createSparseAttention([every7th, sampler, { name: 'every', n: 7 }]);
 
@@ -271,6 +279,7 @@ export async function mustCompile(): Promise<void> {
     all,
     pipeline,
     pipeline.toJSON(),
+    { name: 'window', maskers: [maskers.local({ size: 4 })] },
   ]);
   const named: ComparisonRow[] = attention.compare(
     { ...inputs, sinks: new Float32Array(1) },
@@ -490,6 +499,8 @@ export async function mustNotCompile(): Promise<void> {
   attention.registerMasker('wrong', () => 1);
   // @ts-expect-error a masker is no pipeline
   attention.compare(inputs, { sinks: maskers.sink({ size: 4 }) });
+  // @ts-expect-error a name is a string
+  attention.compare(inputs, [{ name: 1, maskers: [] }]);
   // @ts-expect-error no results are asked for
   attention.compare({ ...inputs, returnLogSumExp: true }, [[]]);
   // @ts-expect-error there is no name but the value
