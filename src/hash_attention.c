@@ -11,9 +11,9 @@
 #include "masker.h"
 
 #include "source.h"
+#include "tile.h"
 #include "vec_math.h"
 
-#define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("unroll")
 #define PANEL 16
 #define ROWS 4 /* that go through a network together */
@@ -44,48 +44,22 @@ static size_t scratch_bytes(const struct attn_masker *masker, const struct attn_
 
 /* ---- networks ---- */
 
-/* rows x 4 vectors columns of in * matrix + bias; each element is one sum in ascending order. */
-INLINE void multiply_tile(float *out, const float *in, size_t width, const float *matrix, const float *bias,
-                          size_t inputs, size_t outputs, size_t rows, size_t vectors) {
-    vec sums[8];
-    UNROLL for (size_t n = 0; n < rows * vectors; n++) sums[n] = vec_splat(0);
-    for (size_t d = 0; d < inputs; d++, matrix += outputs) {
-        UNROLL for (size_t v = 0; v < vectors; v++) {
-            const vec weights = vec_load(matrix + 4 * v);
-            UNROLL for (size_t r = 0; r < rows; r++) {
-                sums[r * vectors + v] = vec_madd(vec_splat(in[r * width + d]), weights, sums[r * vectors + v]);
-            }
-        }
-    }
-    UNROLL for (size_t r = 0; r < rows; r++) {
-        UNROLL for (size_t v = 0; v < vectors; v++) {
-            vec_store(out + r * width + 4 * v, vec_add(sums[r * vectors + v], vec_load(bias + 4 * v)));
-        }
-    }
-}
-
+/* out = in * matrix + bias; each element is one sum in ascending order. */
 static void multiply(float *out, const float *in, size_t width, size_t rows, const float *matrix, const float *bias,
                      size_t inputs, size_t outputs) {
-    size_t e = 0;
-    for (; rows == ROWS && e + 8 <= outputs; e += 8) {
-        multiply_tile(out + e, in, width, matrix + e, bias + e, inputs, outputs, ROWS, 2);
-    }
-    for (size_t r = 0; rows < ROWS && r < rows; r++) {
-        for (e = 0; e + 32 <= outputs; e += 32) {
-            multiply_tile(out + r * width + e, in + r * width, width, matrix + e, bias + e, inputs, outputs, 1, 8);
-        }
-        for (; e + 8 <= outputs; e += 8) {
-            multiply_tile(out + r * width + e, in + r * width, width, matrix + e, bias + e, inputs, outputs, 1, 2);
-        }
-    }
-    for (; e < outputs; e++) { /* the last few, in one lane of the same operations */
-        for (size_t r = 0; r < rows; r++) {
+    const size_t panels = outputs / ATTN_PANEL;
+    const struct attn_panels columns = {matrix, outputs, ATTN_PANEL};
+    attn_tile_kernels[ATTN_FLOAT32].multiply(out, width, NULL, in, width, rows, columns, panels, inputs, inputs,
+                                             inputs);
+    for (size_t r = 0; r < rows; r++, in += width, out += width) {
+        for (size_t e = panels * ATTN_PANEL; e < outputs; e++) { /* in one lane of the same operations */
             vec sum = vec_splat(0);
             for (size_t d = 0; d < inputs; d++) {
-                sum = vec_madd(vec_splat(in[r * width + d]), vec_splat(matrix[d * outputs + e]), sum);
+                sum = vec_madd(vec_splat(in[d]), vec_splat(matrix[d * outputs + e]), sum);
             }
-            out[r * width + e] = vec_first(vec_add(sum, vec_splat(bias[e])));
+            out[e] = vec_first(sum);
         }
+        for (size_t e = 0; e < outputs; e++) out[e] += bias[e];
     }
 }
 

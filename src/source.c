@@ -142,7 +142,8 @@ int attn_source_list(const void **addresses, const struct attn_tensor *tensor, s
     for (size_t n = 0; n < count; n++) addresses[n] = base + rows[n] * stride;
     const size_t run = ask ? run_length(rows, count) : 0;
     for (size_t first = 0; first < run; first++) { /* rows that follow each other are streams, side by side */
-        for (size_t n = first; n < count; n += run) attn_source_ask(addresses[n], columns * attn_dtype_bytes(tensor->dtype));
+        for (size_t n = first; n < count; n += run)
+            attn_source_ask(addresses[n], columns * attn_dtype_bytes(tensor->dtype));
     }
     if (tensor->dtype != ATTN_FLOAT16) return 1;
     for (size_t n = 0; n < count; n++) is_readable &= attn_source_fetch(tensor, batch, head, rows[n], 1, columns);
