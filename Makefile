@@ -9,7 +9,7 @@ core    := attn check check_masker mask masker select logits coarse sampling ora
 exports := attn_plan_init attn_run attn_run_slice attn_partials_merge attn_partials_finish attn_list_entries attn_explain attn_convert attn_masker_plan_init attn_masker_append attn_masker_choose attn_memory_base \
            attn_heap_init attn_heap_extend attn_heap_alloc attn_heap_free attn_heap_shortfall attn_heap_used
 tests   := test numbers heap statuses mask_statuses kernels slices extremes grid masks entries select maskers random_problems properties parts subject cells programs
-fuzzers := problem
+fuzzers := problem maskers
 
 warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas
 every    := -std=c11 -ffp-contract=off $(warnings) $(if $(CI),-Werror) -Isrc
@@ -119,7 +119,7 @@ $(out)/libattn.a: $(core:%=$(out)/src/%.o)
 	$(call say,$(AR) rcs $@ $^)
 $(out)/tests/test$(exe): $(tests:%=$(out)/tests/%.o) $(out)/src/reference.o
 $(out)/tests/bits$(exe): $(out)/tests/bits.o
-$(fuzzers:%=$(out)/tests/fuzz_%): $(out)/tests/fuzz_%: $(out)/tests/fuzz_%.o $(fuzz_driver)
+$(fuzzers:%=$(out)/tests/fuzz_%): $(out)/tests/fuzz_%: $(out)/tests/fuzz_%.o $(out)/src/reference.o $(fuzz_driver)
 $(out)/tests/test$(exe) $(out)/tests/bits$(exe) $(fuzzers:%=$(out)/tests/fuzz_%): $(out)/tests/cases.o $(out)/libattn.a
 	$(call say,$(CC) $(flags) $(filter %.o,$^) $(out)/libattn.a -lm $(link_$(config)) -o $@)
 

@@ -4,14 +4,56 @@
  */
 #include "check_masker.h"
 
-enum attn_status attn_check_masker(const struct attn_masker *masker) {
-    if (!attn_masker_family(masker->kind)) return ATTN_ERROR_VALUE;
-    switch (masker->kind) {
-    case ATTN_MASKER_QUEST: return masker->page_size && masker->bits ? ATTN_OK : ATTN_ERROR_VALUE;
-    case ATTN_MASKER_PQ_CACHE:
-    case ATTN_MASKER_IMPORTANCE: return masker->sub_vectors ? ATTN_OK : ATTN_ERROR_VALUE;
-    default: return ATTN_OK;
+static int is_within(size_t n, size_t least, size_t most) { return least <= n && n <= most; }
+
+static int is_fraction(double x) { return x > 0 && x <= 1; }
+
+static int are_channels(const struct attn_masker *masker, const struct attn_problem *problem) {
+    size_t count;
+    if (!masker->channels || !masker->channel_count) return 0;
+    if (__builtin_mul_overflow(problem->heads, masker->channel_count, &count)) return 0;
+    for (size_t n = 0; n < count; n++) {
+        if (masker->channels[n] >= problem->dim) return 0;
     }
+    return masker->channel_count <= problem->dim;
+}
+
+/* From dim inputs to an output for each bit. */
+static int are_layers(const struct attn_masker *masker, const struct attn_problem *problem) {
+    size_t inputs = problem->dim;
+    if (!masker->layers || !masker->layer_count) return 0;
+    for (size_t n = 0; n < masker->layer_count; n++) {
+        const struct attn_hash_layer *layer = &masker->layers[n];
+        if (layer->inputs != inputs || !layer->outputs) return 0;
+        if (!layer->query_matrix || !layer->key_matrix || !layer->query_bias || !layer->key_bias) return 0;
+        inputs = layer->outputs;
+    }
+    return masker->bits == inputs;
+}
+
+static int is_legal(const struct attn_masker *masker, const struct attn_problem *problem) {
+    switch (masker->kind) {
+    case ATTN_MASKER_TOP_K:
+    case ATTN_MASKER_GROUP_TOP_K: return 1;
+    case ATTN_MASKER_TOP_P: return masker->mass >= 0 && masker->mass <= 1;
+    case ATTN_MASKER_QUEST: return masker->page_size && is_within(masker->bits, 1, 16);
+    case ATTN_MASKER_DOUBLE_SPARSITY: return is_within(masker->bits, 1, 16) && are_channels(masker, problem);
+    case ATTN_MASKER_HASH_ATTENTION: return are_layers(masker, problem);
+    case ATTN_MASKER_PQ_CACHE:
+    case ATTN_MASKER_IMPORTANCE:
+        return is_within(masker->bits, 1, 8) && masker->sub_vectors && problem->dim % masker->sub_vectors == 0;
+    case ATTN_MASKER_SOCKET: return is_within(masker->bits, 1, 8) && masker->tables && masker->temperature > 0;
+    case ATTN_MASKER_RANDOM: return is_fraction(masker->rate);
+    case ATTN_MASKER_ADAPTIVE:
+        return (masker->rate == 0 ? masker->base >= 2 : is_fraction(masker->rate)) && masker->epsilon > 0 &&
+               masker->quantile == masker->quantile;
+    case ATTN_MASKER_MAGIC_PIG: return is_within(masker->bits, 1, 32) && masker->tables;
+    }
+    return 0;
+}
+
+enum attn_status attn_check_masker(const struct attn_masker *masker, const struct attn_problem *problem) {
+    return is_legal(masker, problem) ? ATTN_OK : ATTN_ERROR_VALUE;
 }
 
 enum attn_status attn_check_masker_sizes(const struct attn_index_layout *layout, const struct attn_problem *problem,
@@ -32,9 +74,11 @@ enum attn_status attn_check_append(const struct attn_masker *masker, const struc
     return begin <= end && end <= problem->k_len && end <= masker->capacity ? ATTN_OK : ATTN_ERROR_SIZE;
 }
 
-enum attn_status attn_check_choose(const struct attn_problem *problem, size_t query_begin, size_t query_end) {
+enum attn_status attn_check_choose(const struct attn_masker_plan *plan, const struct attn_masker *masker,
+                                   const struct attn_problem *problem, size_t query_begin, size_t query_end) {
     size_t entries;
     if (query_begin > query_end || query_end > problem->q_len) return ATTN_ERROR_SIZE;
+    if (problem->batch && plan->index_heads && masker->capacity < problem->k_len) return ATTN_ERROR_SIZE;
     if (__builtin_mul_overflow(problem->batch * problem->heads, query_end - query_begin, &entries))
         return ATTN_ERROR_SIZE;
     if (__builtin_mul_overflow(entries, problem->k_len, &entries)) return ATTN_ERROR_SIZE;

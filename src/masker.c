@@ -79,7 +79,7 @@ enum attn_status attn_masker_plan_init(struct attn_masker_plan *plan, const stru
                                        const struct attn_problem *problem, size_t capacity) {
     struct attn_masker_call call;
     struct attn_candidates candidates;
-    enum attn_status status = attn_check_masker(masker);
+    enum attn_status status = attn_check_masker(masker, problem);
     if (status != ATTN_OK) return status;
     const struct attn_masker_family *family = attn_masker_family(masker->kind);
     const size_t workspace_bytes = lay_out(&call, &candidates, masker, problem, NULL);
@@ -212,8 +212,8 @@ enum attn_status attn_masker_choose(const struct attn_masker *masker, const stru
     struct attn_masker_plan plan;
     struct attn_masker_call call;
     struct attn_candidates candidates;
-    enum attn_status status = attn_check_choose(problem, query_begin, query_end);
-    if (status == ATTN_OK) status = attn_masker_plan_init(&plan, masker, problem, masker->capacity);
+    enum attn_status status = attn_masker_plan_init(&plan, masker, problem, masker->capacity);
+    if (status == ATTN_OK) status = attn_check_choose(&plan, masker, problem, query_begin, query_end);
     if (status != ATTN_OK) return status;
     lay_out(&call, &candidates, masker, problem, workspace);
     const size_t queries = query_end - query_begin,

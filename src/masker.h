@@ -69,7 +69,9 @@ static inline size_t attn_masker_stride(const struct attn_problem *problem) {
 
 static inline size_t attn_index_part_bytes(const struct attn_index_layout *layout, size_t capacity) {
     if (!layout->heads) return 0;
-    return layout->header_bytes + (capacity + layout->unit_keys - 1) / layout->unit_keys * layout->unit_bytes;
+    const size_t units =
+        capacity / layout->unit_keys + (capacity % layout->unit_keys > 0); /* no sum: it may overflow */
+    return layout->header_bytes + units * layout->unit_bytes;
 }
 
 /* The part of one head, and in it the unit that has a key. */

@@ -22,6 +22,11 @@ static void layout(struct attn_index_layout *layout, const struct attn_masker *m
     layout->unit_bytes = 4 * 2 * problem->dim * (is_exact(masker) ? 1 : 2);
 }
 
+/* No sum of k_len and page_size: it may overflow. */
+static size_t pages_of(const struct attn_masker *masker, const struct attn_problem *problem) {
+    return problem->k_len / masker->page_size + (problem->k_len % masker->page_size > 0);
+}
+
 /* Scratch: a bit for each page, then floats. */
 static size_t page_words(const struct attn_problem *problem) { return (problem->k_len + 63) / 64; }
 
@@ -73,7 +78,7 @@ static void append(const struct attn_masker_call *call, size_t batch, size_t hea
 
 static void score(const struct attn_masker_call *call, size_t batch, size_t group, size_t query) {
     const struct attn_problem *p = call->problem;
-    const size_t pages = (p->k_len + call->masker->page_size - 1) / call->masker->page_size;
+    const size_t pages = pages_of(call->masker, p);
     float *halves = floats_of(call), *row = halves + call->group_heads * 2 * p->dim;
     for (size_t h = 0; h < call->group_heads; h++, halves += 2 * p->dim) {
         const float *q = attn_source_row(&p->queries, batch, group * call->group_heads + h, query, p->dim, row);
@@ -92,7 +97,8 @@ static uint64_t within(size_t begin, size_t end, size_t word) {
 }
 
 static void choose(const struct attn_masker_call *call, struct attn_candidates *c, float *scores) {
-    const size_t size = call->masker->page_size, k_len = call->problem->k_len, pages = (k_len + size - 1) / size;
+    const size_t size = call->masker->page_size, k_len = call->problem->k_len;
+    const size_t pages = pages_of(call->masker, call->problem);
     uint64_t *chosen = call->scratch;
     for (size_t page = 0; page < pages; page++) {
         const size_t begin = page * size, end = attn_smaller(begin + size, k_len);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * bits.c - a hash of every bit that the case of a seed gives, to compare engines and builds:  bits [cases [first seed]]
- * As wasm it is freestanding and exports bits_case. All NaNs count as equal.
+ * bits.c - hashes of every bit that the case of a seed gives, to compare engines and builds:  bits [cases [first seed]]
+ * One hash is of the problem's results, one of what a masker knows and chooses. As wasm it is freestanding and exports
+ * bits_case and bits_masker. All NaNs count as equal.
  */
-#include "attn.h"
 #include "cases.h"
 
 uint64_t bits_case(uint32_t seed);
+uint64_t bits_masker(uint32_t seed);
 
 static _Alignas(ATTN_ALIGNMENT) unsigned char memory[2 * CASE_ARENA_BYTES];
 
@@ -58,12 +59,14 @@ static uint64_t hash_narrowed(uint64_t state, struct attn_result *result, struct
     return state;
 }
 
+static const uint64_t start = UINT64_C(0xcbf29ce484222325);
+
 uint64_t bits_case(uint32_t seed) {
     struct case_arena arena = {memory, sizeof memory, 0};
     struct case_problem c;
     struct attn_result result;
     struct attn_plan plan;
-    uint64_t state = UINT64_C(0xcbf29ce484222325);
+    uint64_t state = start;
     if (case_make(&c, seed, &arena) || case_results(&c, &result, &arena)) return 0;
     enum attn_status status = attn_plan_init(&plan, &c.problem, &result);
     void *workspace = status == ATTN_OK ? case_alloc(&arena, plan.workspace_bytes) : NULL;
@@ -73,6 +76,55 @@ uint64_t bits_case(uint32_t seed) {
     state = hash_results(state, &c.problem, &result);
     state = hash_partials(state, &c.problem, &result);
     return hash_narrowed(state, &result, &arena);
+}
+
+/* Appends the keys of each batch in two portions. */
+static enum attn_status append(const struct attn_masker *masker, const struct attn_problem *p, void *workspace,
+                               struct case_random *random) {
+    enum attn_status status = ATTN_OK;
+    for (size_t b = 0; status == ATTN_OK && b < p->batch; b++) {
+        const size_t end = p->key_lengths ? (size_t)p->key_lengths[b] : p->k_len;
+        const size_t some = case_random_below(random, (uint32_t)end + 1);
+        status = attn_masker_append(masker, p, b, 0, some, workspace);
+        if (status == ATTN_OK) status = attn_masker_append(masker, p, b, some, end, workspace);
+    }
+    return status;
+}
+
+static uint64_t hash_lists(uint64_t state, const struct attn_masker *masker, const struct attn_masker_plan *plan,
+                           const struct attn_problem *p, void *workspace, struct case_arena *arena) {
+    const size_t rows = p->batch * plan->row_heads * p->q_len, room = rows * p->k_len;
+    uint32_t *ends = case_alloc(arena, rows * sizeof *ends), *indices = case_alloc(arena, room * sizeof *indices);
+    float *weights = case_alloc(arena, room * sizeof *weights);
+    if (!ends || !indices || !weights) return 1;
+    const enum attn_status status = attn_masker_choose(masker, p, 0, p->q_len, ends, indices, weights, workspace);
+    const size_t count = rows ? ends[rows - 1] : 0;
+    state = hash(state, (uint32_t)status);
+    for (size_t r = 0; r < rows; r++) state = hash(state, ends[r]);
+    for (size_t n = 0; n < count; n++) state = hash(state, indices[n]);
+    return hash_floats(state, weights, count);
+}
+
+/* Seeds go through the kinds. */
+uint64_t bits_masker(uint32_t seed) {
+    struct case_arena arena = {memory, sizeof memory, 0};
+    struct case_random random = case_random_init(seed, 320);
+    struct case_problem c;
+    struct attn_masker masker;
+    struct attn_masker_plan plan;
+    const struct attn_problem *p = &c.problem;
+    const enum attn_masker_kind kind = (enum attn_masker_kind)(seed % CASE_MASKERS);
+    if (case_make(&c, seed, &arena)) return 0;
+    if (case_masker(&masker, kind, p, &random, &arena)) return p->dim ? 0 : start;
+    masker.capacity = p->k_len + case_random_below(&random, 20);
+    if (attn_masker_plan_init(&plan, &masker, p, masker.capacity) != ATTN_OK) return 1;
+    unsigned char *index = case_alloc(&arena, plan.index_bytes), *workspace = case_alloc(&arena, plan.workspace_bytes);
+    if (!index || !workspace) return 1;
+    for (size_t n = 0; n < plan.index_bytes; n++) index[n] = 0;
+    masker.index = index;
+    if (append(&masker, p, workspace, &random) != ATTN_OK) return 1;
+    const uint64_t state = hash_floats(start, index, plan.index_bytes / sizeof(float));
+    return hash_lists(state, &masker, &plan, p, workspace, &arena);
 }
 
 /* Wherever there is a C library. */
@@ -86,9 +138,9 @@ int main(int argc, char **argv) {
     const uint32_t first = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 0) : 1;
     int incomplete = 0;
     for (uint32_t seed = first; seed - first < cases; seed++) {
-        const uint64_t bits = bits_case(seed);
-        incomplete |= bits < 2; /* no room, or refused */
-        printf("%" PRIu32 " %016" PRIx64 "\n", seed, bits);
+        const uint64_t results = bits_case(seed), choices = bits_masker(seed);
+        incomplete |= results < 2 || choices < 2; /* no room, or refused */
+        printf("%" PRIu32 " %016" PRIx64 " %016" PRIx64 "\n", seed, results, choices);
     }
     return incomplete;
 }

@@ -530,3 +530,86 @@ int case_results(const struct case_problem *c, struct attn_result *result, struc
     result->dropout_mask = arrays[CASE_DROPOUT_MASK].data;
     return 0;
 }
+
+/* ---- maskers ---- */
+
+static const float *draw_floats(size_t count, float amplitude, struct case_random *random, struct case_arena *arena) {
+    float *floats = case_alloc(arena, count * sizeof *floats);
+    for (size_t n = 0; floats && n < count; n++) floats[n] = amplitude * case_random_float(random);
+    return floats;
+}
+
+/* Channels of each head: some, one after another from a drawn one on. */
+static int draw_channels(struct attn_masker *masker, const struct attn_problem *p, struct case_random *random,
+                         struct case_arena *arena) {
+    if (!p->dim) return -1;
+    masker->channel_count = 1 + case_random_below(random, p->dim < 20 ? (uint32_t)p->dim : 20);
+    uint32_t *channels = case_alloc(arena, p->heads * masker->channel_count * sizeof *channels);
+    masker->channels = channels;
+    for (size_t h = 0; channels && h < p->heads; h++) {
+        const size_t first = case_random_below(random, (uint32_t)p->dim);
+        for (size_t n = 0; n < masker->channel_count; n++)
+            channels[h * masker->channel_count + n] = (uint32_t)((first + n) % p->dim);
+    }
+    return channels ? 0 : -1;
+}
+
+/* Networks of up to three layers; the last one has an output for each bit. */
+static int draw_layers(struct attn_masker *masker, const struct attn_problem *p, struct case_random *random,
+                       struct case_arena *arena) {
+    masker->layer_count = 1 + case_random_below(random, 3);
+    struct attn_hash_layer *layers = case_alloc(arena, masker->layer_count * sizeof *layers);
+    masker->layers = layers;
+    size_t inputs = p->dim;
+    for (size_t n = 0; layers && n < masker->layer_count; n++) {
+        struct attn_hash_layer *layer = &layers[n];
+        *layer = (struct attn_hash_layer){.inputs = inputs, .outputs = 1 + case_random_below(random, 40)};
+        layer->activation = (enum attn_activation)case_random_below(random, ATTN_ACTIVATION_TANH + 1);
+        const size_t outputs = p->heads * layer->outputs;
+        layer->query_matrix = draw_floats(inputs * outputs, 1, random, arena);
+        layer->key_matrix = draw_floats(inputs * outputs, 1, random, arena);
+        layer->query_bias = draw_floats(outputs, 0.5f, random, arena);
+        layer->key_bias = draw_floats(outputs, 0.5f, random, arena);
+        if (!layer->query_matrix || !layer->key_matrix || !layer->query_bias || !layer->key_bias) return -1;
+        masker->bits = inputs = layer->outputs;
+    }
+    return layers ? 0 : -1;
+}
+
+int case_masker(struct attn_masker *masker, enum attn_masker_kind kind, const struct attn_problem *p,
+                struct case_random *random, struct case_arena *arena) {
+    static const size_t page_sizes[] = {1, 2, 3, 5, 16, 64, 100, 500}, bases[] = {2, 3, 10, 40, 1000};
+    static const size_t label_bits[] = {1, 2, 4, 8, 9, 15, 16, 16, 16}, hash_bits[] = {1, 2, 3, 8, 9, 17, 32};
+    static const double masses[] = {0, 0.1, 0.5, 0.9, 0.99, 1}, rates[] = {0, 0.01, 0.1, 0.5, 1};
+    static const double epsilons[] = {0.01, 0.1, 0.5, 2}, quantiles[] = {0.1, 1, 1.96, 3};
+    static const float temperatures[] = {0.1f, 0.3f, 2};
+    const uint32_t k_len = (uint32_t)p->k_len;
+    const size_t counts[] = {0, 1, 2, 3, 7, 20, k_len / 2, k_len, (size_t)k_len + 1, SIZE_MAX};
+    *masker = (struct attn_masker){.kind = kind};
+    masker->count = PICK(random, counts);
+    masker->mass = PICK(random, masses);
+    masker->rate = kind == ATTN_MASKER_RANDOM ? rates[1 + case_random_below(random, 4)] : PICK(random, rates);
+    masker->page_size = PICK(random, page_sizes);
+    masker->bits = kind == ATTN_MASKER_MAGIC_PIG ? PICK(random, hash_bits)
+                   : kind == ATTN_MASKER_QUEST || kind == ATTN_MASKER_DOUBLE_SPARSITY
+                       ? PICK(random, label_bits)
+                       : 1 + case_random_below(random, 8);
+    masker->tables = 1 + case_random_below(random, 6);
+    do masker->sub_vectors = p->dim ? 1 + case_random_below(random, (uint32_t)p->dim) : 1;
+    while (p->dim % masker->sub_vectors);
+    masker->iterations = case_random_below(random, 5);
+    masker->inner_product = chance(random, 30);
+    masker->center = chance(random, 70);
+    masker->temperature = PICK(random, temperatures);
+    masker->first = chance(random, 50) ? 0 : case_random_below(random, k_len + 2);
+    masker->last = chance(random, 50) ? 0 : case_random_below(random, k_len + 2);
+    masker->base = PICK(random, bases);
+    masker->epsilon = PICK(random, epsilons);
+    masker->quantile = PICK(random, quantiles);
+    masker->replacement = chance(random, 50);
+    masker->seed_low = case_random_next(random);
+    masker->seed_high = case_random_next(random);
+    if (kind == ATTN_MASKER_DOUBLE_SPARSITY) return draw_channels(masker, p, random, arena);
+    if (kind == ATTN_MASKER_HASH_ATTENTION) return draw_layers(masker, p, random, arena);
+    return 0;
+}

@@ -6,7 +6,7 @@
 #ifndef ATTN_TESTS_CASES_H
 #define ATTN_TESTS_CASES_H
 
-#include "attn.h"
+#include "maskers.h"
 
 /* Room for any case, one set of its results and a workspace. */
 #define CASE_ARENA_BYTES ((size_t)6 << 20)
@@ -76,5 +76,11 @@ struct case_random case_random_init(uint32_t seed, uint32_t stream);
 uint32_t case_random_next(struct case_random *random);
 uint32_t case_random_below(struct case_random *random, uint32_t n); /* 0 .. n - 1; 0 for n = 0 */
 float case_random_float(struct case_random *random);                /* [-1, 1) */
+
+/* Draws parameters of a masker of some kind, in their ranges; its tables lie in the arena, its index is none. 0 = done,
+ * -1 = the arena is too small, or there is no such masker of keys without dimensions. */
+enum { CASE_MASKERS = ATTN_MASKER_MAGIC_PIG + 1 }; /* kinds */
+int case_masker(struct attn_masker *masker, enum attn_masker_kind kind, const struct attn_problem *problem,
+                struct case_random *random, struct case_arena *arena);
 
 #endif

@@ -7,41 +7,9 @@
 #include <string.h>
 
 #include "attn.h"
-#include "cases.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz_input.h"
 
 #define MOST_ELEMENTS ((size_t)1 << 14) /* of any array */
-
-struct input {
-    const uint8_t *at;
-    size_t left;
-    struct case_random filler; /* contents of tensors */
-    void *blocks[128];
-    size_t block_count;
-};
-
-static uint32_t byte(struct input *in) { return in->left ? in->left--, *in->at++ : 0; }
-
-static uint32_t word(struct input *in) { return byte(in) | byte(in) << 8 | byte(in) << 16 | byte(in) << 24; }
-
-/* An array of exactly `bytes`, full of arbitrary bits; freed at the end. */
-static void *array(struct input *in, size_t bytes) {
-    uint8_t *block = malloc(bytes);
-    if (!block || in->block_count == sizeof in->blocks / sizeof *in->blocks) abort();
-    for (size_t n = 0; n < bytes; n++) block[n] = (uint8_t)case_random_next(&in->filler);
-    return in->blocks[in->block_count++] = block;
-}
-
-/* A size: small, or rarely one that overflows something. */
-static size_t size_of(struct input *in) {
-    static const size_t extremes[] = {
-        INT32_MAX,    (size_t)INT32_MAX + 1, UINT32_MAX,      SIZE_MAX,
-        SIZE_MAX / 2, SIZE_MAX / 4 + 1,      (size_t)1 << 16, (size_t)1 << (sizeof(size_t) * 4)};
-    const uint32_t b = byte(in);
-    if (b >= 252) return extremes[byte(in) % (sizeof extremes / sizeof *extremes)];
-    return b < 200 ? b % 7 : b % 70;
-}
 
 /* Product of sizes, or more than MOST_ELEMENTS. */
 static size_t product(size_t a, size_t b, size_t c, size_t d) {
@@ -81,13 +49,6 @@ static void broadcast_mask(struct input *in, struct attn_tensor *t, const struct
     t->batch_stride = dims & 8 ? product(heads, rows, columns, 1) : 0;
     t->capacity = product(dims & 8 ? p->batch : 1, heads, rows, columns);
     tensor(in, t);
-}
-
-static float number(struct input *in) {
-    static const float numbers[] = {
-        0, 1, -1, 0.125f, 30, 1e30f, -1e-30f, __builtin_inff(), -__builtin_inff(), __builtin_nanf("")};
-    const uint32_t b = byte(in);
-    return b > 240 ? numbers[byte(in) % (sizeof numbers / sizeof *numbers)] : numbers[b % 5];
 }
 
 static const float *per_head(struct input *in, const struct attn_problem *p) {
@@ -291,11 +252,10 @@ static void entries(struct input *in, const struct attn_problem *p, struct attn_
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct input in = {.at = data, .left = size};
+    struct input in = input_of(data, size);
     struct attn_problem p;
     struct attn_result r;
     struct attn_plan plan;
-    in.filler = case_random_init(word(&in), 0);
     problem(&in, &p);
     result(&in, &p, &r);
     entries(&in, &p, &r);
@@ -317,6 +277,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             if (attn_partials_finish(&partials, &p, &r) != ATTN_OK) abort();
         }
     }
-    for (size_t n = 0; n < in.block_count; n++) free(in.blocks[n]);
+    input_end(&in);
     return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * kernels.c - tile.h and pack.h by themselves, over all small sizes. An element computed alone is held against a sum in
- * double; computed among others, however many, of whatever type and wherever they lie in memory, it has the bits that
- * it has alone. Inputs end exactly where they should, for sanitizers to watch; outputs lie between guards.
+ * kernels.c - tile.h and pack.h by themselves, over all small sizes, and operations of vec.h. An element computed alone
+ * is held against a sum in double; computed among others, however many, of whatever type and wherever they lie in
+ * memory, it has the bits that it has alone. Inputs end exactly where they should, for sanitizers to watch; outputs lie
+ * between guards.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "pack.h"
 #include "test.h"
 #include "tile.h"
+#include "vec.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -438,6 +440,142 @@ static void test_packing(const struct operands *o) {
     }
 }
 
+/* ---- vectors, against loops over elements ---- */
+
+enum { OPERANDS = 2000 };
+
+/* Words of random bits, among them often the ends of what 8, 16 and 32 bits hold. */
+static void draw_words(uint32_t *words, size_t count, struct case_random *random) {
+    static const uint32_t ends[] = {0, 1, 0x7fffffff, 0x80000000, 0xffffffff, 0x80808080, 0x7f7f7f7f, 0x80008000};
+    for (size_t n = 0; n < count; n++)
+        words[n] =
+            case_random_below(random, 3) ? case_random_next(random) : ends[case_random_below(random, COUNT(ends))];
+}
+
+static int has_words(vec v, const uint32_t want[4]) {
+    uint32_t *got = allocate(4 * sizeof *got);
+    vec_store_u32(got, v);
+    const int same = memcmp(got, want, 4 * sizeof *got) == 0;
+    free(got);
+    return same;
+}
+
+static void test_words(struct case_random *random) {
+    uint32_t *a = allocate(4 * sizeof *a), *b = allocate(4 * sizeof *b);
+    uint32_t sums[4], xors[4], lows[4], highs[4], at_least[4], popcounts[4], all[4];
+    draw_words(a, 4, random), draw_words(b, 4, random);
+    if (case_random_below(random, 4) == 0) b[1] = a[1];
+    for (size_t i = 0; i < 4; i++) {
+        const uint64_t product = (uint64_t)a[i] * b[i];
+        sums[i] = a[i] + b[i], xors[i] = a[i] ^ b[i];
+        lows[i] = (uint32_t)product, highs[i] = (uint32_t)(product >> 32);
+        at_least[i] = a[i] >= b[i] ? UINT32_MAX : 0;
+        popcounts[i] = 0, all[i] = a[0];
+        for (int bit = 0; bit < 32; bit++) popcounts[i] += a[i] >> bit & 1;
+    }
+    const vec x = vec_load_u32(a), y = vec_load_u32(b);
+    vec high;
+    const vec low = vec_multiply_u32(x, y, &high);
+    check(has_words(x, a) && has_words(vec_splat_u32(a[0]), all), "vec_load_u32 or vec_splat_u32");
+    check(has_words(vec_add_u32(x, y), sums) && has_words(vec_xor(x, y), xors), "vec_add_u32 or vec_xor");
+    check(has_words(low, lows) && has_words(high, highs), "vec_multiply_u32");
+    check(has_words(vec_at_least_u32(x, y), at_least), "vec_at_least_u32");
+    check(has_words(vec_popcount_u32(x), popcounts), "vec_popcount_u32");
+    float floats[4];
+    vec_store(floats, vec_from_i32(x));
+    for (size_t i = 0; i < 4; i++) {
+        const int64_t number = a[i] < 0x80000000 ? (int64_t)a[i] : (int64_t)a[i] - 0x100000000;
+        check(bits_of(floats[i]) == bits_of((float)number), "vec_from_i32 of %lld", (long long)number);
+    }
+    free(a), free(b);
+}
+
+static void test_sums(struct case_random *random) {
+    uint32_t words[16], sums[4] = {0};
+    vec v[4];
+    draw_words(words, 16, random);
+    for (size_t n = 0; n < 16; n++) sums[n / 4] += words[n];
+    for (size_t n = 0; n < 4; n++) v[n] = vec_load_u32(words + 4 * n);
+    check(has_words(vec_sum_each_i32(v), sums), "vec_sum_each_i32");
+}
+
+static void test_dot_bytes(struct case_random *random) {
+    int8_t *bytes = allocate(16);
+    int16_t *words = allocate(16 * sizeof *words);
+    uint32_t drawn[8], sums[4], want[4];
+    draw_words(drawn, 4, random), memcpy(bytes, drawn, 16);
+    draw_words(drawn, 8, random), memcpy(words, drawn, 16 * sizeof *words);
+    draw_words(sums, 4, random), memcpy(want, sums, sizeof want);
+    for (size_t n = 0; n < 16; n++) want[n / 2 % 4] += (uint32_t)((int32_t)bytes[n] * words[n]);
+    check(has_words(vec_dot_bytes(vec_load_u32(sums), bytes, words), want), "vec_dot_bytes");
+    free(bytes), free(words);
+}
+
+static void test_halves(struct case_random *random) {
+    uint8_t *bytes = allocate(8);
+    uint32_t drawn[4], others[4], wide[4], products[4];
+    draw_words(drawn, 4, random), draw_words(others, 4, random), memcpy(bytes, drawn, 8);
+    for (size_t i = 0; i < 4; i++) wide[i] = bytes[2 * i] + ((uint32_t)bytes[2 * i + 1] << 16);
+    check(has_words(vec_load_wide(bytes), wide), "vec_load_wide");
+    for (size_t i = 0; i < 4; i++) {
+        drawn[i] &= 0x7fff7fff, others[i] &= 0x7fff7fff;
+        products[i] = (drawn[i] % 0x10000) * (others[i] % 0x10000) + (drawn[i] / 0x10000) * (others[i] / 0x10000);
+    }
+    check(has_words(vec_dot_u16(vec_load_u32(drawn), vec_load_u32(others)), products), "vec_dot_u16");
+    free(bytes);
+}
+
+static void test_bytes(struct case_random *random) {
+    uint8_t *a = allocate(16), *b = allocate(16);
+    uint32_t drawn[4], equal = 0, tops = 0, words[4];
+    draw_words(drawn, 4, random), memcpy(a, drawn, 16);
+    for (size_t n = 0; n < 16; n++) {
+        b[n] = (uint8_t)(case_random_below(random, 2) ? a[n] : a[n] ^ 1u << case_random_below(random, 8));
+        equal |= (uint32_t)(a[n] == b[n]) << n, tops |= (uint32_t)(a[n] >= 128) << n;
+    }
+    const vec mask = vec_equal_bytes(vec_load_bytes(a), vec_load_bytes(b));
+    check(vec_bits_bytes(mask) == equal && vec_bits_bytes(vec_load_bytes(a)) == tops, "vec_bits_bytes");
+    vec_store_u32(words, mask);
+    memcpy(b, words, 16);
+    for (size_t n = 0; n < 16; n++) check(b[n] == (equal >> n & 1 ? 255 : 0), "vec_equal_bytes");
+    free(a), free(b);
+}
+
+/* Comparisons of floats, and masks of them; numbers that are equal, NaN, infinite or zeros of either sign. */
+static void test_masks_of_floats(struct case_random *random) {
+    static const float ends[] = {0, -0.0f, 1, -1, NAN, INFINITY, -INFINITY, 0x1p-149f};
+    float a[4], b[4];
+    uint32_t bits[4], less[4], equal[4], at_least[4], both[4], either[4], neither[4], kept[4], selected[4], of_less = 0;
+    for (size_t i = 0; i < 4; i++) {
+        a[i] = ends[case_random_below(random, COUNT(ends))], b[i] = ends[case_random_below(random, COUNT(ends))];
+        less[i] = a[i] < b[i] ? UINT32_MAX : 0, equal[i] = a[i] == b[i] ? UINT32_MAX : 0;
+        at_least[i] = a[i] >= b[i] ? UINT32_MAX : 0;
+        either[i] = less[i] | equal[i], neither[i] = ~either[i], both[i] = either[i] & at_least[i];
+        kept[i] = less[i] ? bits_of(a[i]) : 0, selected[i] = bits_of(less[i] ? a[i] : b[i]);
+        of_less |= (uint32_t)(less[i] != 0) << i;
+    }
+    const vec x = vec_load(a), y = vec_load(b), is_less = vec_less(x, y), is_either = vec_or(is_less, vec_equal(x, y));
+    check(has_words(is_less, less) && has_words(vec_equal(x, y), equal), "vec_less or vec_equal");
+    check(has_words(vec_at_least(x, y), at_least), "vec_at_least");
+    check(has_words(is_either, either) && has_words(vec_not(is_either), neither), "vec_or or vec_not");
+    check(has_words(vec_and(is_either, vec_at_least(x, y)), both), "vec_and of masks");
+    check(has_words(vec_and(x, is_less), kept), "vec_and");
+    check(has_words(vec_select(is_less, x, y), selected), "vec_select");
+    check(vec_bits(is_less) == of_less && vec_all(is_less) == (of_less == 15), "vec_bits or vec_all");
+    check(has_words(vec_from_bits(of_less), less), "vec_from_bits");
+    for (size_t i = 0; i < 4; i++) bits[i] = bits_of(a[i] < b[i] ? b[i] : a[i]);
+    check(has_words(vec_max(x, y), bits), "vec_max");
+    for (size_t i = 0; i < 4; i++) bits[i] = bits_of(b[i] < a[i] ? b[i] : a[i]);
+    check(has_words(vec_min(x, y), bits), "vec_min");
+}
+
+static void test_vectors(struct case_random *random) {
+    for (size_t n = 0; n < OPERANDS; n++) {
+        test_words(random), test_sums(random), test_dot_bytes(random), test_halves(random), test_bytes(random);
+        test_masks_of_floats(random);
+    }
+}
+
 void test_kernels(void) {
     struct operands *o = allocate(sizeof *o);
     struct dot_operands *dot = allocate(sizeof *dot);
@@ -457,5 +595,6 @@ void test_kernels(void) {
         test_is_finite(o->type);
     }
     test_packing(o);
+    test_vectors(&random);
     free(o), free(dot);
 }

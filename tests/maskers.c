@@ -14,7 +14,6 @@
 #include "test.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define PICK(random, array) (array)[case_random_below(random, COUNT(array))]
 
 /* A random problem and a masker. */
 struct trial {
@@ -420,21 +419,11 @@ static void test_lists(struct trial *t, struct case_random *random) {
 
 /* ---- all of it ---- */
 
-static struct attn_masker draw_masker(enum attn_masker_kind kind, size_t k_len, struct case_random *random) {
-    static const size_t sizes[] = {1, 2, 3, 5, 16, 64, 100, 500}, bits[] = {1, 2, 4, 8, 15, 16, 16, 16, 16};
-    static const double masses[] = {0, 0.1, 0.5, 0.9, 0.99, 1};
-    const size_t counts[] = {0, 1, 2, 3, 7, 20, k_len / 2, k_len, k_len + 1, SIZE_MAX};
-    struct attn_masker masker = {.kind = kind};
-    if (kind == ATTN_MASKER_TOP_P) masker.mass = PICK(random, masses);
-    if (kind != ATTN_MASKER_TOP_P) masker.count = PICK(random, counts);
-    if (kind == ATTN_MASKER_QUEST) masker.page_size = PICK(random, sizes), masker.bits = PICK(random, bits);
-    return masker;
-}
-
-static void test_kind(struct trial *t, enum attn_masker_kind kind, struct case_random *random) {
+static void test_kind(struct trial *t, enum attn_masker_kind kind, struct case_random *random,
+                      struct case_arena *arena) {
     const size_t heads = t->p.heads, group = heads ? heads / t->p.key_heads : 1;
-    t->masker = draw_masker(kind, t->p.k_len, random);
     snprintf(t->name, sizeof t->name, "masker seed %u, kind %d", t->c.seed, (int)kind);
+    if (!check(case_masker(&t->masker, kind, &t->p, random, arena) == 0, "%s: no masker", t->name)) return;
     if (!check(attn_masker_plan_init(&t->plan, &t->masker, &t->p, t->p.k_len) == ATTN_OK, "%s: plan", t->name)) return;
     const int shares = kind == ATTN_MASKER_GROUP_TOP_K && heads && t->plan.row_heads == t->p.key_heads;
     const int must_share = kind == ATTN_MASKER_GROUP_TOP_K && heads && !t->p.sparse_mask.count && !t->p.alibi_slopes &&
@@ -484,7 +473,7 @@ void test_maskers(struct case_arena *arena) {
         struct trial t;
         struct case_random random = case_random_init(number, 311);
         if (!trial_begin(&t, number, arena)) continue;
-        for (size_t n = 0; n < COUNT(kinds); n++) test_kind(&t, kinds[n], &random);
+        for (size_t n = 0; n < COUNT(kinds); n++) test_kind(&t, kinds[n], &random, arena);
         trial_end(&t);
     }
     test_refused();
