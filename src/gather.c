@@ -167,9 +167,8 @@ static void multiply(const struct list *list, size_t first, size_t count) {
     if (list->routing == ATTN_ROUTING_TILE && !c->plan->in_place) {
         attn_pack_listed(c, list->columns, keys);
         struct attn_panels panels = {c->keys, ATTN_PANEL, dim * ATTN_PANEL};
-        attn_tile_kernels[ATTN_FLOAT32].multiply(c->scores, CHUNK, NULL, queries, stride, count, panels,
-                                                 (keys + ATTN_PANEL - 1) / ATTN_PANEL, dim, ATTN_SCORE_BLOCK,
-                                                 ATTN_SCORE_BLOCK);
+        attn_tile_multiply(c->scores, CHUNK, NULL, queries, stride, count, panels, (keys + ATTN_PANEL - 1) / ATTN_PANEL,
+                           dim, ATTN_SCORE_BLOCK, ATTN_SCORE_BLOCK);
         return;
     }
     const void *addresses[CHUNK];
@@ -207,9 +206,11 @@ static void accumulate(const struct list *list, size_t first, size_t count, cons
     float *accumulators = c->accumulators + first * c->wide;
     if (value_dim == c->wide) {
         const void *addresses[CHUNK];
-        find_rows(addresses, list, &p->values, attn_value_head(c), value_dim, c->values)
-            ->multiply_listed(accumulators, c->wide, rescale, c->scores, CHUNK, count, addresses, panels, keys,
-                              ATTN_VALUE_BLOCK);
+        const struct attn_tile_kernels *kernels =
+            find_rows(addresses, list, &p->values, attn_value_head(c), value_dim, c->values);
+        kernels->multiply(accumulators, c->wide, rescale, c->scores, CHUNK, count,
+                          (struct attn_listed){addresses, ATTN_PANEL}, panels, keys, ATTN_VALUE_BLOCK,
+                          ATTN_VALUE_BLOCK);
         return;
     }
     for (size_t n = 0; n < keys; n++) {
@@ -218,8 +219,8 @@ static void accumulate(const struct list *list, size_t first, size_t count, cons
         attn_pack_row_f32(c->values, ATTN_PANEL, keys * ATTN_PANEL, n, row, value_dim);
     }
     struct attn_panels packed = {c->values, ATTN_PANEL, keys * ATTN_PANEL};
-    attn_tile_kernels[ATTN_FLOAT32].multiply(accumulators, c->wide, rescale, c->scores, CHUNK, count, packed, panels,
-                                             keys, ATTN_VALUE_BLOCK, ATTN_VALUE_BLOCK);
+    attn_tile_multiply(accumulators, c->wide, rescale, c->scores, CHUNK, count, packed, panels, keys, ATTN_VALUE_BLOCK,
+                       ATTN_VALUE_BLOCK);
 }
 
 /* States of `count` rows from `first` on, brought to the lanes from 0 on, and back. */

@@ -49,8 +49,7 @@ static void multiply(float *out, const float *in, size_t width, size_t rows, con
                      size_t inputs, size_t outputs) {
     const size_t panels = outputs / ATTN_PANEL;
     const struct attn_panels columns = {matrix, outputs, ATTN_PANEL};
-    attn_tile_kernels[ATTN_FLOAT32].multiply(out, width, NULL, in, width, rows, columns, panels, inputs, inputs,
-                                             inputs);
+    attn_tile_multiply(out, width, NULL, in, width, rows, columns, panels, inputs, inputs, inputs);
     for (size_t r = 0; r < rows; r++, in += width, out += width) {
         for (size_t e = panels * ATTN_PANEL; e < outputs; e++) { /* in one lane of the same operations */
             vec sum = vec_splat(0);

@@ -51,11 +51,21 @@ static void place_keys(const struct attn_context *c, struct attn_tile *tile) {
     tile->key_kernels = &attn_tile_kernels[is_readable ? keys->dtype : ATTN_FLOAT32];
     const char *first = attn_source_address(keys, batch, attn_key_head(c), tile->key);
     const size_t stride = keys->row_stride * attn_dtype_bytes(keys->dtype);
-    for (size_t j = 0; j < tile->count; j++) tile->keys_in_place[j] = first + j * stride;
+    for (size_t j = 0; j < tile->count; j++) tile->keys[j] = first + j * stride;
     for (size_t j = 0; !is_readable && j < tile->count; j++) {
         float *room = c->keys + j * dim;
-        tile->keys_in_place[j] = attn_source_row(keys, batch, attn_key_head(c), tile->key + j, dim, room);
+        tile->keys[j] = attn_source_row(keys, batch, attn_key_head(c), tile->key + j, dim, room);
     }
+}
+
+/* Where values stand, `stride` bytes apart. */
+static void list_values(struct attn_tile *tile, const void *first, size_t stride, size_t panel_stride) {
+    for (size_t j = 0; j < tile->count; j++) tile->values[j] = (const char *)first + j * stride;
+    tile->value_panel_stride = panel_stride;
+}
+
+static struct attn_listed values_from(const struct attn_tile *tile, size_t j) {
+    return (struct attn_listed){tile->values + j, tile->value_panel_stride};
 }
 
 /* Values likewise, and for few rows where they stand in one piece; but those that do not fill whole panels are always
@@ -68,7 +78,8 @@ static void place_values(const struct attn_context *c, struct attn_tile *tile) {
     int fills_panels = value_dim && value_dim == c->wide;
     if (is_readable && fills_panels && (c->plan->in_place || (is_compact && c->rows <= FEW_ROWS))) {
         const void *first = attn_source_address(values, batch, head, tile->key);
-        tile->values = (struct attn_panels){first, values->row_stride, ATTN_PANEL};
+        list_values(tile, first, values->row_stride * attn_dtype_bytes(values->dtype), ATTN_PANEL);
+        tile->panels = (struct attn_panels){is_compact ? first : NULL, values->row_stride, ATTN_PANEL};
         tile->value_kernels = &attn_tile_kernels[values->dtype];
         return;
     }
@@ -76,7 +87,8 @@ static void place_values(const struct attn_context *c, struct attn_tile *tile) {
         const float *row = attn_source_row(values, batch, head, tile->key + j, value_dim, c->scratch);
         attn_pack_row_f32(c->values, ATTN_PANEL, tile->count * ATTN_PANEL, j, row, value_dim);
     }
-    tile->values = (struct attn_panels){c->values, ATTN_PANEL, tile->count * ATTN_PANEL};
+    tile->panels = (struct attn_panels){c->values, ATTN_PANEL, tile->count * ATTN_PANEL};
+    list_values(tile, c->values, ATTN_PANEL * sizeof(float), tile->count * ATTN_PANEL);
     tile->value_kernels = &attn_tile_kernels[ATTN_FLOAT32];
 }
 
@@ -161,13 +173,12 @@ static void score(const struct attn_context *c, const struct attn_tile *tile, co
     const float *queries = c->queries + strip->first * stride;
     float *scores = c->scores + strip->begin;
     if (c->plan->in_place) {
-        tile->key_kernels->dot(scores, ATTN_TILE_KEYS, queries, stride, strip->count,
-                               tile->keys_in_place + strip->begin, count, dim);
+        tile->key_kernels->dot(scores, ATTN_TILE_KEYS, queries, stride, strip->count, tile->keys + strip->begin, count,
+                               dim);
     } else {
         struct attn_panels keys = {c->keys + strip->begin * dim, ATTN_PANEL, dim * ATTN_PANEL};
-        attn_tile_kernels[ATTN_FLOAT32].multiply(scores, ATTN_TILE_KEYS, NULL, queries, stride, strip->count, keys,
-                                                 (count + ATTN_PANEL - 1) / ATTN_PANEL, dim, ATTN_SCORE_BLOCK,
-                                                 ATTN_SCORE_BLOCK);
+        attn_tile_multiply(scores, ATTN_TILE_KEYS, NULL, queries, stride, strip->count, keys,
+                           (count + ATTN_PANEL - 1) / ATTN_PANEL, dim, ATTN_SCORE_BLOCK, ATTN_SCORE_BLOCK);
     }
 }
 
@@ -205,7 +216,7 @@ static void accumulate_kept(const struct attn_context *c, const struct attn_tile
     for (size_t j = strip->begin, next; j < strip->end; j = next, rescale = 1) {
         next = attn_smaller(j + ATTN_VALUE_BLOCK - j % ATTN_VALUE_BLOCK, strip->end);
         kernels->multiply_kept(accumulators, rescale, c->scores + r * ATTN_TILE_KEYS + j, keep + j,
-                               kernels->below(tile->values, j), c->wide / ATTN_PANEL, next - j);
+                               values_from(tile, j), c->wide / ATTN_PANEL, next - j);
     }
 }
 
@@ -216,15 +227,24 @@ static void accumulate(const struct attn_context *c, struct attn_tile *tile, con
     const struct attn_tile_kernels *kernels = tile->value_kernels;
     size_t panels = c->wide / ATTN_PANEL, begin = strip->begin;
     if (!strip->full && tile->finite == ATTN_UNKNOWN) {
-        tile->finite = kernels->is_finite(tile->values, panels, tile->count) ? ATTN_FINITE : ATTN_NOT_FINITE;
+        tile->finite = kernels->is_finite(values_from(tile, 0), panels, tile->count) ? ATTN_FINITE : ATTN_NOT_FINITE;
     }
-    if (strip->full || tile->finite == ATTN_FINITE) {
-        kernels->multiply(c->accumulators + strip->first * c->wide, c->wide, rescale, c->scores + begin, ATTN_TILE_KEYS,
-                          strip->count, kernels->below(tile->values, begin), panels, strip->end - begin,
-                          ATTN_VALUE_BLOCK - begin % ATTN_VALUE_BLOCK, ATTN_VALUE_BLOCK);
+    if (!strip->full && tile->finite != ATTN_FINITE) {
+        for (size_t r = 0; r < strip->count; r++) accumulate_kept(c, tile, strip, r, rescale[r]);
         return;
     }
-    for (size_t r = 0; r < strip->count; r++) accumulate_kept(c, tile, strip, r, rescale[r]);
+    float *accumulators = c->accumulators + strip->first * c->wide;
+    const float *scores = c->scores + begin;
+    const size_t first_block = ATTN_VALUE_BLOCK - begin % ATTN_VALUE_BLOCK;
+    struct attn_panels below = tile->panels;
+    if (below.data) {
+        below.data += begin * below.row_stride;
+        attn_tile_multiply(accumulators, c->wide, rescale, scores, ATTN_TILE_KEYS, strip->count, below, panels,
+                           strip->end - begin, first_block, ATTN_VALUE_BLOCK);
+    } else {
+        kernels->multiply(accumulators, c->wide, rescale, scores, ATTN_TILE_KEYS, strip->count,
+                          values_from(tile, begin), panels, strip->end - begin, first_block, ATTN_VALUE_BLOCK);
+    }
 }
 
 size_t attn_strip_rows(const struct attn_context *c, size_t first) {

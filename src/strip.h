@@ -12,10 +12,13 @@
 /* The tile at hand. */
 struct attn_tile {
     size_t index, key, count;
-    int placed;                                /* the rest is known */
-    const void *keys_in_place[ATTN_TILE_KEYS]; /* where each stands, if they are not packed in c->keys */
+    int placed;                       /* the rest is known */
+    const void *keys[ATTN_TILE_KEYS]; /* where each stands, if they are not packed in c->keys */
     const struct attn_tile_kernels *key_kernels;
-    struct attn_panels values; /* [count, wide] */
+    const void *values[ATTN_TILE_KEYS]; /* rows [count, wide], of which panels are so far apart */
+    size_t value_panel_stride;
+    struct attn_panels
+        panels; /* the same, if they are float32 in panels, packed or where they stand; else data is NULL */
     const struct attn_tile_kernels *value_kernels;
     enum { ATTN_UNKNOWN, ATTN_FINITE, ATTN_NOT_FINITE } finite; /* whether all values are */
 };

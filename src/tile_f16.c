@@ -7,6 +7,5 @@
 #define KERNEL(name) attn_tile_f16_##name
 #define ELEMENT uint16_t
 #define LOAD_FOUR vec_load_float16
-#define MOST_ROWS 4
 
 #include "tile_kernels.h"

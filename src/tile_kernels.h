@@ -5,7 +5,6 @@
  *     KERNEL(name)     attn_tile_<type>_name
  *     ELEMENT          the type
  *     LOAD_FOUR        reads four of them as float32
- *     MOST_ROWS        of a register tile of one panel
  *
  * A register tile holds eight or more vectors of sums, enough to hide the latency of the additions; with the vectors
  * of a panel and a broadcast they just fit into sixteen registers.
@@ -24,23 +23,23 @@ struct factors {
     size_t row_stride, step;
 };
 
-/* Where B stands: in panels, or row by row, each wherever its address says. */
+/* B: in panels, or by its rows. */
 struct matrix {
     struct attn_panels panels;
-    const void *const *rows;
-    size_t offset; /* in elements, from the rows' addresses on */
+    struct attn_listed listed;
+    size_t offset; /* of the rows, in elements from their addresses on */
 };
 
 /* The sums of a register tile over terms [k, end). The loop stays rolled: unrolled, the engines load everything
  * first, and spill. */
 INLINE void sum_tile(const size_t rows, const size_t wide, const int is_listed, vec sums[MAX_SUMS][2], struct factors a,
                      struct matrix b, size_t k, size_t end) {
-    const size_t panel_stride = is_listed ? ATTN_PANEL : b.panels.panel_stride;
-    const ELEMENT *row = is_listed ? NULL : (const ELEMENT *)b.panels.data + k * b.panels.row_stride;
+    const size_t panel_stride = is_listed ? b.listed.panel_stride : b.panels.panel_stride;
+    const ELEMENT *row = is_listed ? NULL : (const void *)(b.panels.data + k * b.panels.row_stride);
     UNROLL for (size_t i = 0; i < rows * wide; i++) sums[i][0] = sums[i][1] = vec_splat(0);
     for (; k < end; k++, row = is_listed ? NULL : row + b.panels.row_stride) {
         const float *term = a.data + k * a.step;
-        if (is_listed) row = (const ELEMENT *)b.rows[k] + b.offset;
+        if (is_listed) row = (const ELEMENT *)b.listed.rows[k] + b.offset;
         row = vec_base(row);
         if (a.row_stride == 1) term = vec_base(term);
         UNROLL for (size_t w = 0; w < wide; w++) {
@@ -53,16 +52,6 @@ INLINE void sum_tile(const size_t rows, const size_t wide, const int is_listed, 
             }
         }
     }
-}
-
-static struct attn_panels panels_from(struct attn_panels b, size_t panel) {
-    b.data = (const ELEMENT *)b.data + panel * b.panel_stride;
-    return b;
-}
-
-struct attn_panels KERNEL(below)(struct attn_panels b, size_t rows) {
-    b.data = (const ELEMENT *)b.data + rows * b.row_stride;
-    return b;
 }
 
 /* Operands of multiply, from some row on; `first_block` is what the first block takes. */
@@ -81,9 +70,9 @@ INLINE void multiply_tile(const size_t rows, const size_t wide, const int is_lis
                           size_t panel, struct factors a) {
     struct matrix b = of->b;
     if (is_listed) {
-        b.offset = panel * ATTN_PANEL;
+        b.offset = panel * b.listed.panel_stride;
     } else {
-        b.panels = panels_from(b.panels, panel);
+        b.panels.data += panel * b.panels.panel_stride;
     }
     size_t k = 0, next = of->first_block;
     do {
@@ -132,36 +121,32 @@ INLINE size_t multiply_rows(const size_t rows, const size_t wide, const int is_l
 }
 
 INLINE void multiply_all(struct product of, size_t rows, const int is_listed) {
+    const size_t most = is_listed ? 4 : VEC_TILE_ROWS; /* of a register tile of one panel */
     for (size_t taken; rows; rows -= taken) {
-        taken = rows >= MOST_ROWS ? multiply_rows(MOST_ROWS, 1, is_listed, &of)
-                : rows >= 4       ? multiply_rows(4, 1, is_listed, &of)
-                : rows >= 2       ? multiply_rows(2, 2, is_listed, &of)
-                                  : multiply_rows(1, 4, is_listed, &of);
+        taken = rows >= most ? multiply_rows(most, 1, is_listed, &of)
+                : rows >= 4  ? multiply_rows(4, 1, is_listed, &of)
+                : rows >= 2  ? multiply_rows(2, 2, is_listed, &of)
+                             : multiply_rows(1, 4, is_listed, &of);
         of.a += taken * of.a_stride, of.c += taken * of.c_stride;
         if (of.rescale) of.rescale += taken;
     }
 }
 
 void KERNEL(multiply)(float *c, size_t c_stride, const float *rescale, const float *a, size_t a_stride, size_t rows,
-                      struct attn_panels b, size_t panels, size_t depth, size_t first_block, size_t block) {
-    multiply_all((struct product){c, c_stride, rescale, a, a_stride, {b, NULL, 0}, panels, depth, first_block, block},
-                 rows, 0);
-}
-
-void KERNEL(multiply_listed)(float *c, size_t c_stride, const float *rescale, const float *a, size_t a_stride,
-                             size_t rows, const void *const *b, size_t panels, size_t depth, size_t block) {
-    multiply_all((struct product){c, c_stride, rescale, a, a_stride, {{0}, b, 0}, panels, depth, block, block}, rows,
+                      struct attn_listed b, size_t panels, size_t depth, size_t first_block, size_t block) {
+    const struct matrix matrix = {.listed = b};
+    multiply_all((struct product){c, c_stride, rescale, a, a_stride, matrix, panels, depth, first_block, block}, rows,
                  1);
 }
 
-void KERNEL(multiply_kept)(float *c, float rescale, const float *a, const uint8_t *keep, struct attn_panels b,
+void KERNEL(multiply_kept)(float *c, float rescale, const float *a, const uint8_t *keep, struct attn_listed b,
                            size_t panels, size_t depth) {
     vec factor = vec_splat(rescale);
     for (size_t panel = 0; panel < panels; panel++, c += ATTN_PANEL) {
-        const ELEMENT *row = panels_from(b, panel).data;
         vec low = vec_splat(0), high = low;
-        for (size_t k = 0; k < depth; k++, row += b.row_stride) {
+        for (size_t k = 0; k < depth; k++) {
             if (!keep[k]) continue;
+            const ELEMENT *row = (const ELEMENT *)b.rows[k] + panel * b.panel_stride;
             vec x = vec_splat(a[k]);
             low = vec_madd(x, LOAD_FOUR(row), low);
             high = vec_madd(x, LOAD_FOUR(row + 4), high);
@@ -238,12 +223,12 @@ void KERNEL(dot)(float *c, size_t c_stride, const float *a, size_t a_stride, siz
     }
 }
 
-int KERNEL(is_finite)(struct attn_panels b, size_t panels, size_t rows) {
+int KERNEL(is_finite)(struct attn_listed b, size_t panels, size_t rows) {
     const vec zero = vec_splat(0);
     vec poison = zero;
-    for (size_t panel = 0; panel < panels; panel++) {
-        const ELEMENT *row = panels_from(b, panel).data;
-        for (size_t r = 0; r < rows; r++, row += b.row_stride) {
+    for (size_t r = 0; r < rows; r++) {
+        const ELEMENT *row = b.rows[r];
+        for (size_t panel = 0; panel < panels; panel++, row += b.panel_stride) {
             poison = vec_madd(LOAD_FOUR(row), zero, poison);
             poison = vec_madd(LOAD_FOUR(row + 4), zero, poison);
         }
