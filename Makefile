@@ -43,10 +43,12 @@ bench/node_modules/.package-lock.json: bench/package.json bench/package-lock.jso
 
 # ---- WebAssembly: one batch of commands for whichever clang there is; tools/clang.mjs skips what is up to date ----
 
-tune_release := -Os -fno-vectorize -fno-slp-vectorize -fno-unroll-loops
+# Small, but for what most of the time goes to. Reducing the strength of loops' addresses makes neither faster.
+fast         := softmax strip gather select source lookup tile_f32 tile_f16 tile_bf16
+tune_release  = $(if $(filter $(f),$(fast)),-Os,-Oz) -fno-vectorize -fno-slp-vectorize -fno-unroll-loops -mllvm -disable-lsr
 tune_debug   := -O1 -g
-wasm_base    := --target=wasm32 $(every) -msimd128 -mbulk-memory $(or $(tune_$(config)),$(tune_release))
-wasm_relaxed := $(wasm_base) -mrelaxed-simd
+wasm_base     = --target=wasm32 $(every) -msimd128 -mbulk-memory $(or $(tune_$(config)),$(tune_release))
+wasm_relaxed  = $(wasm_base) -mrelaxed-simd
 wasm_link    := --no-entry --stack-first -z stack-size=131072 --gc-sections $(if $(filter debug,$(config)),,--strip-all)
 
 # $(call compile,flags,source,object) and $(call link,variant,flags,objects of the variant,module)

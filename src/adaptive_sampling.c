@@ -133,7 +133,7 @@ static void choose_some(const struct attn_masker_call *call, struct attn_candida
 
 static void choose(const struct attn_masker_call *call, struct attn_candidates *c, float *scores) {
     const struct attn_masker *masker = call->masker;
-    const size_t total = attn_sampling_range(call, c, 2);
+    const size_t total = attn_candidates_within(call, c, 2);
     if (total < 2) {
         choose_all(c);
         return;

@@ -92,9 +92,7 @@ static void choose(const struct attn_masker_call *call, struct attn_candidates *
     const uint32_t key[2] = {masker->seed_low ^ DRAWS, masker->seed_high};
     double *sums = call->scratch;
     uint32_t words[16];
-    size_t eligible = 0;
-    attn_pq_finish(call, c, scores);
-    for (size_t n = 0; n < c->words; n++) eligible += (size_t)__builtin_popcountll(c->eligible[n]);
+    const size_t eligible = attn_pq_finish(call, c, scores);
     if (eligible <= masker->count) {
         for (size_t j = 0; j < call->problem->k_len; j++) c->chosen_weights[j] = 1;
         for (size_t n = 0; n < c->words; n++) c->chosen[n] = c->eligible[n];

@@ -9,12 +9,13 @@
 #include "vec_math.h"
 
 /* Scales and caps, up to a multiple of 4. */
-static void scale(const struct attn_problem *p, float *scores, size_t count) {
+static void scale(const struct attn_problem *p, float *scores, size_t count, float scaling) {
+    if (scaling == 1 && p->softcap == 0) return;
     const struct vec_exp_constants exp_constants = vec_exp_constants();
     const struct vec_tanh_constants tanh_constants = vec_tanh_constants();
     const float inverse = p->softcap != 0 && 1 / p->softcap < 0x1p127f ? 1 / p->softcap : 0x1p127f;
     for (size_t j = 0; j < count; j += 4) {
-        vec s = vec_mul(vec_load(scores + j), vec_splat(p->scaling));
+        vec s = vec_mul(vec_load(scores + j), vec_splat(scaling));
         if (p->softcap != 0) {
             s = vec_mul(vec_tanh(vec_mul(s, vec_splat(inverse)), &tanh_constants, &exp_constants),
                         vec_splat(p->softcap));
@@ -23,9 +24,10 @@ static void scale(const struct attn_problem *p, float *scores, size_t count) {
     }
 }
 
-void attn_logits_finish(const struct attn_masker_call *call, const struct attn_candidates *c, float *scores) {
+void attn_logits_finish(const struct attn_masker_call *call, const struct attn_candidates *c, float *scores,
+                        float scaling) {
     const struct attn_problem *p = call->problem;
-    scale(p, scores, call->stride);
+    scale(p, scores, call->stride, scaling);
     attn_candidates_bias(c, scores, p);
 }
 
@@ -56,6 +58,6 @@ void attn_logits_listed(float *logits, const struct attn_masker_call *call, cons
     const size_t batch = c->row.batch, head = c->row.head;
     const float *query = attn_source_row(&p->queries, batch, head, c->row.query, p->dim, scratch);
     attn_dots_listed(logits, p, batch, head / call->group_heads, query, keys, count, scratch + p->dim);
-    scale(p, logits, count);
+    scale(p, logits, count, p->scaling);
     for (size_t n = 0; attn_mask_is_biased(p) && n < count; n++) logits[n] += attn_mask_bias(p, &c->row, keys[n]);
 }

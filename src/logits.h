@@ -7,8 +7,10 @@
 
 #include "masker.h"
 
-/* Dot products [call->stride] of all keys become logits, those of eligible keys at least. */
-void attn_logits_finish(const struct attn_masker_call *call, const struct attn_candidates *candidates, float *scores);
+/* Dot products [call->stride] of all keys, of which `scaling` is what they still lack, become logits, those of eligible
+ * keys at least. */
+void attn_logits_finish(const struct attn_masker_call *call, const struct attn_candidates *candidates, float *scores,
+                        float scaling);
 
 /* Logits of the row with the keys of a list; those of the others are not computed. `logits` has room for a multiple of
  * 4, `scratch` for 2 * dim floats. */

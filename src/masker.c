@@ -168,6 +168,20 @@ void attn_candidates_restrict(const struct attn_candidates *c, float *scores, si
     }
 }
 
+size_t attn_candidates_within(const struct attn_masker_call *call, struct attn_candidates *c, size_t least) {
+    const size_t k_len = call->problem->k_len, begin = call->masker->first;
+    const size_t end = k_len - attn_smaller(call->masker->last, k_len);
+    size_t total = 0;
+    for (size_t n = 0; n < c->words; n++) {
+        total +=
+            (size_t)__builtin_popcountll(c->eligible[n] & attn_sparse_below(end, n) & ~attn_sparse_below(begin, n));
+    }
+    for (size_t n = 0; total >= least && n < c->words; n++) {
+        c->eligible[n] &= attn_sparse_below(end, n) & ~attn_sparse_below(begin, n);
+    }
+    return total;
+}
+
 void attn_candidates_bias(const struct attn_candidates *c, float *scores, const struct attn_problem *problem) {
     for (size_t j = 0; attn_mask_is_biased(problem) && j < problem->k_len; j++) {
         if (c->eligible[j / 64] >> j % 64 & 1) scores[j] += attn_mask_bias(problem, &c->row, j);

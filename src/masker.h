@@ -87,6 +87,9 @@ static inline uint8_t *attn_index_unit(const struct attn_masker_call *call, size
 /* Scores of what is not eligible become `out`. */
 void attn_candidates_restrict(const struct attn_candidates *candidates, float *scores, size_t k_len, float out);
 
+/* How many eligible keys lie in the masker's [first, k_len - last). If `least` or more do, no others stay eligible. */
+size_t attn_candidates_within(const struct attn_masker_call *call, struct attn_candidates *candidates, size_t least);
+
 /* Adds to scores of eligible keys what the attention mask and ALiBi add to their logits. */
 void attn_candidates_bias(const struct attn_candidates *candidates, float *scores, const struct attn_problem *problem);
 

@@ -26,7 +26,7 @@ static void score(const struct attn_masker_call *call, size_t batch, size_t grou
 }
 
 static void choose_largest(const struct attn_masker_call *call, struct attn_candidates *candidates, float *scores) {
-    attn_logits_finish(call, candidates, scores);
+    attn_logits_finish(call, candidates, scores, call->problem->scaling);
     attn_choose_largest(call, candidates, scores);
 }
 
@@ -34,7 +34,7 @@ static void choose_mass(const struct attn_masker_call *call, struct attn_candida
     const struct vec_exp_constants constants = vec_exp_constants();
     const size_t k_len = call->problem->k_len;
     float largest = LOWEST;
-    attn_logits_finish(call, candidates, scores);
+    attn_logits_finish(call, candidates, scores, call->problem->scaling);
     if (call->masker->mass >= 1) {
         for (size_t n = 0; n < candidates->words; n++) candidates->chosen[n] = candidates->eligible[n];
         return;

@@ -14,11 +14,12 @@
  */
 #include "product_quantization.h"
 
+#include "logits.h"
 #include "lookup.h"
 #include "pack.h"
 #include "rng.h"
 #include "source.h"
-#include "vec_math.h"
+#include "vec.h"
 
 #define KEYS ATTN_LOOKUP_KEYS
 #define HEADS ATTN_LOOKUP_HEADS
@@ -331,20 +332,7 @@ void attn_pq_score(const struct attn_masker_call *call, size_t batch, size_t gro
     }
 }
 
-void attn_pq_finish(const struct attn_masker_call *call, struct attn_candidates *c, float *scores) {
-    const struct attn_problem *p = call->problem;
-    const size_t begin = call->masker->first, last = call->masker->last, end = p->k_len > last ? p->k_len - last : 0;
-    for (size_t n = 0; n < c->words; n++) {
-        c->eligible[n] &= attn_sparse_below(end, n) & ~attn_sparse_below(begin, n);
-    }
-    if (p->softcap != 0) {
-        const struct vec_exp_constants exp_constants = vec_exp_constants();
-        const struct vec_tanh_constants tanh_constants = vec_tanh_constants();
-        const float inverse = 1 / p->softcap < 0x1p127f ? 1 / p->softcap : 0x1p127f;
-        for (size_t j = 0; j < call->stride; j += 4) {
-            const vec s = vec_mul(vec_load(scores + j), vec_splat(inverse));
-            vec_store(scores + j, vec_mul(vec_tanh(s, &tanh_constants, &exp_constants), vec_splat(p->softcap)));
-        }
-    }
-    attn_candidates_bias(c, scores, p);
+size_t attn_pq_finish(const struct attn_masker_call *call, struct attn_candidates *c, float *scores) {
+    attn_logits_finish(call, c, scores, 1);
+    return attn_candidates_within(call, c, 0);
 }

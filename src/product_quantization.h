@@ -15,7 +15,8 @@ size_t attn_pq_scratch_bytes(const struct attn_masker *masker, const struct attn
 void attn_pq_append(const struct attn_masker_call *call, size_t batch, size_t head, size_t begin, size_t end);
 void attn_pq_score(const struct attn_masker_call *call, size_t batch, size_t group, size_t query);
 
-/* Takes keys outside [first, k_len - last) out of what is eligible, and makes logits of the scores of the rest. */
-void attn_pq_finish(const struct attn_masker_call *call, struct attn_candidates *candidates, float *scores);
+/* Makes logits of the scores, and takes keys outside [first, k_len - last) out of what is eligible; returns how many are
+ * left. */
+size_t attn_pq_finish(const struct attn_masker_call *call, struct attn_candidates *candidates, float *scores);
 
 #endif

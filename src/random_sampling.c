@@ -17,7 +17,7 @@ static size_t scratch_bytes(const struct attn_masker *masker, const struct attn_
 
 static void choose(const struct attn_masker_call *call, struct attn_candidates *c, float *scores) {
     const struct attn_masker *masker = call->masker;
-    const size_t total = attn_sampling_range(call, c, 0);
+    const size_t total = attn_candidates_within(call, c, 0);
     if (!total) return;
     const size_t share = (size_t)(masker->rate * (double)total), count = share ? share : 1;
     struct attn_stream stream = attn_stream_of_row(call, c, ATTN_STREAM_RANDOM);

@@ -40,20 +40,6 @@ uint32_t attn_stream_below(struct attn_stream *stream, uint32_t bound) {
     return (uint32_t)(product >> 32);
 }
 
-size_t attn_sampling_range(const struct attn_masker_call *call, struct attn_candidates *c, size_t least) {
-    const size_t k_len = call->problem->k_len, begin = call->masker->first;
-    const size_t end = k_len - attn_smaller(call->masker->last, k_len);
-    size_t total = 0;
-    for (size_t n = 0; n < c->words; n++) {
-        total +=
-            (size_t)__builtin_popcountll(c->eligible[n] & attn_sparse_below(end, n) & ~attn_sparse_below(begin, n));
-    }
-    for (size_t n = 0; total >= least && n < c->words; n++) {
-        c->eligible[n] &= attn_sparse_below(end, n) & ~attn_sparse_below(begin, n);
-    }
-    return total;
-}
-
 /* Sets a bit; returns whether it was set. */
 static int set_bit(uint64_t *bits, size_t j) {
     const uint64_t bit = (uint64_t)1 << j % 64;

@@ -34,9 +34,6 @@ uint32_t attn_stream_next(struct attn_stream *stream);
 /* Uniform in 0 .. bound - 1, exactly; bound >= 1. */
 uint32_t attn_stream_below(struct attn_stream *stream, uint32_t bound);
 
-/* How many eligible keys lie in the masker's [first, k_len - last). If `least` or more do, no others stay eligible. */
-size_t attn_sampling_range(const struct attn_masker_call *call, struct attn_candidates *candidates, size_t least);
-
 /* Sets in `chosen` what `count` uniform draws from the bits of `from` [words] hit, `total` of which are set. With
  * `times` NULL, without replacement: a uniform subset of count <= total. Else with it, and times[n] [total] tells how
  * often the n-th of those hit was drawn. */
