@@ -114,8 +114,9 @@ int attn_source_fetch(const struct attn_tensor *tensor, size_t batch, size_t hea
             for (; i + 8 <= count; i += 8) largest = vec_largest_float16(half + i, largest);
             for (; i < count; i++) is_finite &= (half[i] & 0x7c00) != 0x7c00;
         } else {
-            attn_source_ask(p, count * size);
-            (void)*((const volatile uint8_t *)p + count * size - 1);
+            const volatile uint8_t *line = p;
+            for (size_t i = 0; i < count * size; i += ATTN_CACHE_LINE) (void)line[i];
+            (void)line[count * size - 1];
         }
     }
     return is_finite && vec_is_finite_float16(largest);

@@ -7,6 +7,8 @@
 
 #include "attn.h"
 
+#define ATTN_CACHE_LINE 64 /* bytes; where lines are longer, some are asked for twice */
+
 /* Bytes of one element, or 0 for an unknown type. */
 size_t attn_dtype_bytes(enum attn_dtype dtype);
 
@@ -21,15 +23,14 @@ const float *attn_source_row(const struct attn_tensor *tensor, size_t batch, siz
 /* Where row (batch, head, row) stands. */
 const void *attn_source_address(const struct attn_tensor *tensor, size_t batch, size_t head, size_t row);
 
-/* Asks for the cache lines at p, by reads of each that nothing waits for: eight at a time, as a branch after each one
- * would keep the CPU from running ahead of them. */
-static inline void attn_source_ask(const void *p, size_t bytes) {
-    enum { LINE = 64, TOGETHER = 8 * LINE }; /* bytes; where lines are longer, some are asked for twice */
-    const volatile uint8_t *next = p;
-    for (; bytes >= TOGETHER; bytes -= TOGETHER, next += TOGETHER) {
-        _Pragma("unroll") for (size_t n = 0; n < TOGETHER; n += LINE)(void) next[n];
+/* Asks for the cache lines of one row, by reads of each that nothing waits for: eight at a time, as a branch after each
+ * would keep the CPU from running ahead to the next row. */
+static inline void attn_source_ask(const void *row, size_t bytes) {
+    const volatile uint8_t *next = row;
+    for (; bytes >= 8 * ATTN_CACHE_LINE; bytes -= 8 * ATTN_CACHE_LINE, next += 8 * ATTN_CACHE_LINE) {
+        _Pragma("unroll") for (size_t n = 0; n < 8; n++) { (void)next[n * ATTN_CACHE_LINE]; }
     }
-    for (size_t n = 0; n < bytes; n += LINE) (void)next[n];
+    for (size_t n = 0; n < bytes; n += ATTN_CACHE_LINE) (void)next[n];
 }
 
 /* Asks for the cache lines of rows [row, row + rows), all at once: faster than missing them one after the other.
