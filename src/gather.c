@@ -35,7 +35,7 @@ static int take_list(struct list *list) {
     const struct attn_mask_row *place = list->row;
     const struct attn_sparse_row row = {problem, place->batch, place->head, place->query};
     size_t begin = 0, end = problem->k_len, first, last;
-    if (attn_mask_is_biased(problem) || problem->weighting == ATTN_WEIGHTING_INVERSE) return 0;
+    if (attn_mask_is_biased(problem)) return 0;
     if (!attn_sparse_list(&problem->sparse_mask) || attn_sparse_lists_zeros(&row)) return 0;
     if (list->is_window) begin = list->c->result->column_begin, end = list->c->result->column_end;
     attn_sparse_listed(&first, &last, &row, begin, end);
@@ -59,6 +59,11 @@ static int is_listed(const struct list *list, size_t tile) {
     return (list->routes ? list->routes[tile] : ATTN_ROUTING_TILE) == (int)list->routing;
 }
 
+/* What an exponential is multiplied by whose entry has that weight. */
+static float factor_of(const struct list *list, float weight) {
+    return list->c->problem->weighting == ATTN_WEIGHTING_INVERSE ? 1 / (weight + 1e-6f) : weight;
+}
+
 /* Appends the next entries of the mask's own list. */
 static void append_entries(struct list *list) {
     const struct attn_mask_node *leaf = list->c->problem->sparse_mask.nodes;
@@ -66,7 +71,8 @@ static void append_entries(struct list *list) {
         const uint32_t column = leaf->indices[list->first];
         if (!is_listed(list, column / ATTN_TILE_KEYS)) continue;
         list->columns[list->count] = column, list->positions[list->count] = list->position;
-        if (leaf->weights) list->weights[list->count] = leaf->weights[list->first];
+        if (list->c->weighted)
+            list->weights[list->count] = factor_of(list, leaf->weights ? leaf->weights[list->first] : 1);
         list->count++;
     }
 }
@@ -77,7 +83,7 @@ static void append_tile(struct list *list) {
     const struct attn_problem *problem = c->problem;
     const struct attn_mask_row *row = list->row;
     const size_t key = list->tile * ATTN_TILE_KEYS;
-    const int is_inverse = problem->weighting == ATTN_WEIGHTING_INVERSE, is_biased = attn_mask_is_biased(problem);
+    const int is_biased = attn_mask_is_biased(problem);
     float room[ATTN_TILE_KEYS];
     struct attn_sparse_tile entries = attn_mask_entries(problem, row, list->tile, room);
     if (list->is_window) {
@@ -96,8 +102,7 @@ static void append_tile(struct list *list) {
             }
             list->columns[at] = (uint32_t)(key + column);
             if (c->weighted) {
-                float weight = entries.weights ? entries.weights[column] : 1;
-                list->weights[at] = is_inverse ? 1 / (weight + 1e-6f) : weight;
+                list->weights[at] = factor_of(list, entries.weights ? entries.weights[column] : 1);
             }
             if (list->is_window) {
                 uint64_t before = entries.bits[n] & (((uint64_t)1 << bit) - 1);
