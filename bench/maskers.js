@@ -5,14 +5,16 @@
  *     --only=quest,pqCache   some of the pipelines
  *     --rounds=N             default 11
  *     --keys=N               keys of the decode rows, default 32768
+ *     --readme               also write the table of maskers of ../README.md
  */
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { createAttention, maskers } from '../js/index.js';
 import { measure, ratio, summarize, warmUp } from './measure.js';
+import { replaceBetweenMarkers } from './report.js';
 
 const { values: flags } = parseArgs({
-  options: { only: { type: 'string' }, rounds: { type: 'string' }, keys: { type: 'string' } },
+  options: { only: { type: 'string' }, rounds: { type: 'string' }, keys: { type: 'string' }, readme: { type: 'boolean' } },
 });
 const rounds = Number(flags.rounds ?? 11);
 const keyLength = Number(flags.keys ?? 32768);
@@ -79,8 +81,9 @@ const only = flags.only?.split(',');
 const isWanted = (name) => only === undefined || only.some((part) => name.includes(part));
 const figure = (value, digits = 2) => (value === undefined ? '-' : value.toFixed(digits)).padStart(9);
 
-/** Decoding with each pipeline; keys arrive one by one. */
+/** Decoding with each pipeline; keys arrive one by one. Returns a row of figures for each. */
 async function decode(attention, variant) {
+  const rows = [];
   console.log(`\n${variant}: decode, ${heads} heads on ${keyHeads}, 1 x ${keyLength}, dim ${dim}, heavy ${heavySize}, sink 4, local 256`);
   console.log('  pipeline              speed-up  dense ms  total ms   mask ms  append ms  first ms     error    recall     worst   density');
   const room = keyLength + 4 * rounds + 16;
@@ -106,13 +109,31 @@ async function decode(attention, variant) {
     warm.push({ run: contestants[3], milliseconds: warm[2].milliseconds });
     const samples = await measure(warm.map((each) => ({ ...each, milliseconds: Math.max(each.milliseconds, 5) })), settings);
     const [dense, total, mask, grown] = samples.map((each) => summarize(each).median);
+    const speedUp = ratio(samples[0], samples[1]);
+    rows.push({ name, speedUp, total, mask, first, recall: metrics.massRecall.mean });
     console.log(
-      `  ${name.padEnd(20)}${figure(ratio(samples[0], samples[1]))}${figure(dense)}${figure(total)}${figure(mask)}` +
+      `  ${name.padEnd(20)}${figure(speedUp)}${figure(dense)}${figure(total)}${figure(mask)}` +
         `${figure(grown - mask, 3)}  ${figure(first, 0)}${figure(metrics.outputError, 4)}${figure(metrics.massRecall.mean, 4)}` +
         `${figure(metrics.massRecall.worst, 4)}${figure(metrics.density, 4)}`,
     );
     pipeline.dispose();
   }
+  return rows;
+}
+
+/** The table of the project's README. */
+function formatReadme([base, relaxed = []]) {
+  const cells = ({ total, mask, speedUp } = {}) =>
+    total === undefined ? '- | -' : `${total.toFixed(1)} ms, ${mask.toFixed(1)} | ${speedUp.toFixed(1)}`;
+  const lines = base.map((row) =>
+    `| ${row.name} | ${cells(row)} | ${cells(relaxed.find(({ name }) => name === row.name))} | ${row.recall.toFixed(2)} |`);
+  return [
+    `Node ${process.version}, ${new Date().toISOString().slice(0, 10)}, medians.`,
+    '',
+    '| masker | base: all, choosing | × dense | relaxed: all, choosing | × dense | recall |',
+    '|---|---|---|---|---|---|',
+    ...lines,
+  ].join('\n');
 }
 
 /** The part of a long prefill with sinks and a window that building the mask takes. */
@@ -158,6 +179,7 @@ async function selection(variant) {
 }
 
 console.log(`Node ${process.version}`);
+const tables = [];
 for (const variant of ['base', 'relaxed']) {
   if (only === undefined) await selection(variant);
   let attention;
@@ -168,6 +190,10 @@ for (const variant of ['base', 'relaxed']) {
     continue;
   }
   if (only === undefined) prefill(attention, variant);
-  await decode(attention, variant);
+  tables.push(await decode(attention, variant));
   attention.dispose();
+}
+if (flags.readme) {
+  const readme = new URL('../README.md', import.meta.url);
+  await writeFile(readme, replaceBetweenMarkers(await readFile(readme, 'utf8'), formatReadme(tables), 'maskers'));
 }

@@ -67,8 +67,8 @@ export function formatReadme({ agent, date, rows }) {
 }
 
 /** The text with what stands between its markers replaced. */
-export function replaceBetweenMarkers(text, content) {
-  const [begin, end] = ['<!-- bench:begin -->', '<!-- bench:end -->'];
+export function replaceBetweenMarkers(text, content, name = 'bench') {
+  const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
   const pattern = new RegExp(`${begin}[^]*?${end}`);
   if (!pattern.test(text)) throw new Error(`README.md has no ${begin} ... ${end}`);
   return text.replace(pattern, () => `${begin}\n${content}\n${end}`);
