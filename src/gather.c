@@ -14,17 +14,22 @@
 #define CHUNK ATTN_TILE_KEYS
 #define ROWS ATTN_STRIP_ROWS /* computed together */
 
-/* The keys that a row's list still has, from a tile on: those of the chunk at hand, then what a tile brought beyond. */
+/* The keys that a row's list still has, from a tile on, by chunks. */
 struct list {
     const struct attn_context *c;
     const struct attn_mask_row *row;
     const uint8_t *routes; /* NULL: no tile has another than `routing` */
     enum attn_routing routing;
+    int is_mixed;  /* some of the row's tiles have another */
     int is_window; /* the window's columns alone, and with positions */
+    size_t taken;  /* keys of the chunk at hand */
+    const uint32_t *keys;
+
     int is_direct; /* taken from the mask's own list, entries [first, last) of it */
     size_t first, last;
-    size_t tile, taken, count; /* `taken` are the chunk's */
-    uint32_t position;         /* entries of the mask so far */
+    uint32_t position; /* of the chunk among the entries of the mask; else the number of entries before `tile` */
+
+    size_t tile, count; /* else what tiles before `tile` brought: the chunk, and what is beyond it */
     uint32_t columns[2 * CHUNK], positions[2 * CHUNK];
     float weights[2 * CHUNK], bias[2 * CHUNK];
 };
@@ -49,6 +54,7 @@ static int take_list(struct list *list) {
 static void list_init(struct list *list, const struct attn_context *c, size_t r, enum attn_routing routing,
                       int is_window) {
     list->c = c, list->row = &c->mask_rows[r], list->count = list->taken = 0, list->position = 0;
+    list->is_mixed = attn_row_uses(c, r, routing == ATTN_ROUTING_GATHER ? ATTN_ROUTING_TILE : ATTN_ROUTING_GATHER);
     list->routes = c->routes ? attn_row_routes(c, r) : NULL;
     list->routing = routing, list->is_window = is_window;
     list->tile = (is_window ? c->result->column_begin : list->row->key_begin) / ATTN_TILE_KEYS;
@@ -64,16 +70,24 @@ static float factor_of(const struct list *list, float weight) {
     return list->c->problem->weighting == ATTN_WEIGHTING_INVERSE ? 1 / (weight + 1e-6f) : weight;
 }
 
-/* Appends the next entries of the mask's own list. */
-static void append_entries(struct list *list) {
+/* Takes the next entries of the mask's own list, up to one that goes another way. */
+static void take_entries(struct list *list) {
     const struct attn_mask_node *leaf = list->c->problem->sparse_mask.nodes;
-    for (; list->count < CHUNK && list->first < list->last; list->first++, list->position++) {
-        const uint32_t column = leaf->indices[list->first];
-        if (!is_listed(list, column / ATTN_TILE_KEYS)) continue;
-        list->columns[list->count] = column, list->positions[list->count] = list->position;
-        if (list->c->weighted)
-            list->weights[list->count] = factor_of(list, leaf->weights ? leaf->weights[list->first] : 1);
-        list->count++;
+    size_t first = list->first + list->taken, end;
+    while (list->is_mixed && first < list->last && !is_listed(list, leaf->indices[first] / ATTN_TILE_KEYS)) first++;
+    const size_t most = attn_smaller(first + CHUNK, list->last);
+    for (end = list->is_mixed ? first : most; end < most; end++) {
+        if (!is_listed(list, leaf->indices[end] / ATTN_TILE_KEYS)) break;
+    }
+    list->position += (uint32_t)(first - list->first);
+    list->first = first, list->taken = end - first, list->keys = leaf->indices + first;
+    if (!list->c->weighted) return;
+    if (leaf->weights && list->c->problem->weighting != ATTN_WEIGHTING_INVERSE) {
+        attn_copy_f32(list->weights, leaf->weights + first, list->taken);
+        return;
+    }
+    for (size_t n = 0; n < list->taken; n++) {
+        list->weights[n] = factor_of(list, leaf->weights ? leaf->weights[first + n] : 1);
     }
 }
 
@@ -126,26 +140,32 @@ static void drop_taken(struct list *list) {
     list->count -= taken;
 }
 
-/* Appends tiles of them. */
-static void append_tiles(struct list *list) {
+/* Takes the next keys of tiles. */
+static void take_tiles(struct list *list) {
     const struct attn_context *c = list->c;
     const size_t key_end = list->is_window ? c->result->column_end : list->row->key_end;
+    drop_taken(list);
     for (; list->count < CHUNK && list->tile * ATTN_TILE_KEYS < key_end; list->tile++) {
         list->tile = attn_mask_next(c->problem, list->row, list->tile, c->plan->tile_count);
         if (list->tile * ATTN_TILE_KEYS >= key_end) break;
         if (list->is_window || is_listed(list, list->tile)) append_tile(list); /* positions count all entries */
     }
+    list->keys = list->columns, list->taken = attn_smaller(list->count, CHUNK);
 }
 
 /* Goes on to the next keys of the list; returns how many. */
 static size_t next_chunk(struct list *list) {
-    drop_taken(list);
     if (list->is_direct) {
-        append_entries(list);
+        take_entries(list);
     } else {
-        append_tiles(list);
+        take_tiles(list);
     }
-    return list->taken = attn_smaller(list->count, CHUNK);
+    return list->taken;
+}
+
+/* Which of the mask's entries the chunk's key n is. */
+static size_t position_of(const struct list *list, size_t n) {
+    return list->is_direct ? list->position + n : list->positions[n];
 }
 
 /* Where the chunk's rows of keys or values stand, or copies of them widened into `room`; returns their kernels. */
@@ -154,11 +174,11 @@ static const struct attn_tile_kernels *find_rows(const void *addresses[CHUNK], c
                                                  float *room) {
     const size_t batch = list->c->job.batch;
     const int is_far = attn_source_is_far(tensor, list->c->problem->k_len);
-    if (attn_source_list(addresses, tensor, batch, head, list->columns, list->taken, columns, is_far)) {
+    if (attn_source_list(addresses, tensor, batch, head, list->keys, list->taken, columns, is_far)) {
         return &attn_tile_kernels[tensor->dtype];
     }
     for (size_t n = 0; n < list->taken; n++) {
-        addresses[n] = attn_source_row(tensor, batch, head, list->columns[n], columns, room + n * columns);
+        addresses[n] = attn_source_row(tensor, batch, head, list->keys[n], columns, room + n * columns);
     }
     return &attn_tile_kernels[ATTN_FLOAT32];
 }
@@ -170,7 +190,7 @@ static void multiply(const struct list *list, size_t first, size_t count) {
     const size_t dim = p->dim, stride = c->query_stride, keys = list->taken;
     const float *queries = c->queries + first * stride;
     if (list->routing == ATTN_ROUTING_TILE && !c->plan->in_place) {
-        attn_pack_listed(c, list->columns, keys);
+        attn_pack_listed(c, list->keys, keys);
         struct attn_panels panels = {c->keys, ATTN_PANEL, dim * ATTN_PANEL};
         attn_tile_multiply(c->scores, CHUNK, NULL, queries, stride, count, panels, (keys + ATTN_PANEL - 1) / ATTN_PANEL,
                            dim, ATTN_SCORE_BLOCK, ATTN_SCORE_BLOCK);
@@ -197,7 +217,7 @@ static void score(const struct list *list, size_t first, size_t count, struct at
                                             .bias = attn_mask_is_biased(problem) ? list->bias : NULL};
         if (!attn_dropout_acts(&problem->dropout)) continue;
         for (size_t n = 0; n < keys; n++) {
-            dropout[r][n] = attn_dropout_factor(problem, row->batch, row->head, row->query, list->columns[n]);
+            dropout[r][n] = attn_dropout_factor(problem, row->batch, row->head, row->query, list->keys[n]);
         }
         rows[r].dropout = dropout[r];
     }
@@ -213,14 +233,13 @@ static void accumulate(const struct list *list, size_t first, size_t count, cons
         const void *addresses[CHUNK];
         const struct attn_tile_kernels *kernels =
             find_rows(addresses, list, &p->values, attn_value_head(c), value_dim, c->values);
-        kernels->multiply(accumulators, c->wide, rescale, c->scores, CHUNK, count,
-                          (struct attn_listed){addresses, ATTN_PANEL}, panels, keys, ATTN_VALUE_BLOCK,
-                          ATTN_VALUE_BLOCK);
+        kernels->multiply(accumulators, c->wide, rescale, c->scores, CHUNK, count, addresses, panels, keys,
+                          ATTN_VALUE_BLOCK, ATTN_VALUE_BLOCK);
         return;
     }
     for (size_t n = 0; n < keys; n++) {
         const float *row =
-            attn_source_row(&p->values, c->job.batch, attn_value_head(c), list->columns[n], value_dim, c->scratch);
+            attn_source_row(&p->values, c->job.batch, attn_value_head(c), list->keys[n], value_dim, c->scratch);
         attn_pack_row_f32(c->values, ATTN_PANEL, keys * ATTN_PANEL, n, row, value_dim);
     }
     struct attn_panels packed = {c->values, ATTN_PANEL, keys * ATTN_PANEL};
@@ -287,7 +306,7 @@ void attn_gather_window(const struct attn_context *c, size_t r, float *window,
     while (next_chunk(&list)) {
         weigh(&list, r, closed);
         for (size_t n = 0; n < list.taken; n++) {
-            size_t column = list.columns[n];
+            size_t column = list.keys[n];
             if (begin <= column && column < end) window[column - begin] = c->scores[n];
         }
     }
@@ -303,7 +322,7 @@ void attn_gather_entries(const struct attn_context *c, size_t r, float *entries,
         while (next_chunk(&list)) {
             weigh(&list, r, closed);
             for (size_t n = 0; n < list.taken; n++) {
-                if (list.positions[n] < count) entries[list.positions[n]] = c->scores[n];
+                if (position_of(&list, n) < count) entries[position_of(&list, n)] = c->scores[n];
             }
         }
     }

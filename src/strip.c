@@ -242,8 +242,8 @@ static void accumulate(const struct attn_context *c, struct attn_tile *tile, con
         attn_tile_multiply(accumulators, c->wide, rescale, scores, ATTN_TILE_KEYS, strip->count, below, panels,
                            strip->end - begin, first_block, ATTN_VALUE_BLOCK);
     } else {
-        kernels->multiply(accumulators, c->wide, rescale, scores, ATTN_TILE_KEYS, strip->count,
-                          values_from(tile, begin), panels, strip->end - begin, first_block, ATTN_VALUE_BLOCK);
+        kernels->multiply(accumulators, c->wide, rescale, scores, ATTN_TILE_KEYS, strip->count, tile->values + begin,
+                          panels, strip->end - begin, first_block, ATTN_VALUE_BLOCK);
     }
 }
 

@@ -33,9 +33,9 @@ void attn_tile_multiply(float *c, size_t c_stride, const float *rescale, const f
 
 /* The kernels for one element type of B; A and C are float32. */
 struct attn_tile_kernels {
-    /* The same as attn_tile_multiply, to the bit. */
+    /* The same as attn_tile_multiply, to the bit, where row k of B [depth, panels * 8] stands at b[k]. */
     void (*multiply)(float *c, size_t c_stride, const float *rescale, const float *a, size_t a_stride, size_t rows,
-                     struct attn_listed b, size_t panels, size_t depth, size_t first_block, size_t block);
+                     const void *const *b, size_t panels, size_t depth, size_t first_block, size_t block);
 
     /* One row of C = rescale * C + A * B over the rows k of B with keep[k] alone: what is not kept is never multiplied,
      * not even by 0. Same bits as multiply in one block, where the rest is finite. */
@@ -56,7 +56,7 @@ struct attn_tile_kernels {
 
 #define ATTN_DECLARE_KERNELS(type)                                                                                     \
     void attn_tile_##type##_multiply(float *, size_t, const float *, const float *, size_t, size_t,                    \
-                                     struct attn_listed, size_t, size_t, size_t, size_t);                              \
+                                     const void *const *, size_t, size_t, size_t, size_t);                             \
     void attn_tile_##type##_multiply_kept(float *, float, const float *, const uint8_t *, struct attn_listed, size_t,  \
                                           size_t);                                                                     \
     void attn_tile_##type##_dot(float *, size_t, const float *, size_t, size_t, const void *const *, size_t, size_t);  \

@@ -23,23 +23,23 @@ struct factors {
     size_t row_stride, step;
 };
 
-/* B: in panels, or by its rows. */
+/* B: in panels, or by its rows, whose panels stand side by side. */
 struct matrix {
     struct attn_panels panels;
-    struct attn_listed listed;
-    size_t offset; /* of the rows, in elements from their addresses on */
+    const void *const *rows;
+    size_t offset; /* in elements, from the rows' addresses on */
 };
 
 /* The sums of a register tile over terms [k, end). The loop stays rolled: unrolled, the engines load everything
  * first, and spill. */
 INLINE void sum_tile(const size_t rows, const size_t wide, const int is_listed, vec sums[MAX_SUMS][2], struct factors a,
                      struct matrix b, size_t k, size_t end) {
-    const size_t panel_stride = is_listed ? b.listed.panel_stride : b.panels.panel_stride;
+    const size_t panel_stride = is_listed ? ATTN_PANEL : b.panels.panel_stride;
     const ELEMENT *row = is_listed ? NULL : (const void *)(b.panels.data + k * b.panels.row_stride);
     UNROLL for (size_t i = 0; i < rows * wide; i++) sums[i][0] = sums[i][1] = vec_splat(0);
     for (; k < end; k++, row = is_listed ? NULL : row + b.panels.row_stride) {
         const float *term = a.data + k * a.step;
-        if (is_listed) row = (const ELEMENT *)b.listed.rows[k] + b.offset;
+        if (is_listed) row = (const ELEMENT *)b.rows[k] + b.offset;
         row = vec_base(row);
         if (a.row_stride == 1) term = vec_base(term);
         UNROLL for (size_t w = 0; w < wide; w++) {
@@ -70,7 +70,7 @@ INLINE void multiply_tile(const size_t rows, const size_t wide, const int is_lis
                           size_t panel, struct factors a) {
     struct matrix b = of->b;
     if (is_listed) {
-        b.offset = panel * b.listed.panel_stride;
+        b.offset = panel * ATTN_PANEL;
     } else {
         b.panels.data += panel * b.panels.panel_stride;
     }
@@ -133,8 +133,8 @@ INLINE void multiply_all(struct product of, size_t rows, const int is_listed) {
 }
 
 void KERNEL(multiply)(float *c, size_t c_stride, const float *rescale, const float *a, size_t a_stride, size_t rows,
-                      struct attn_listed b, size_t panels, size_t depth, size_t first_block, size_t block) {
-    const struct matrix matrix = {.listed = b};
+                      const void *const *b, size_t panels, size_t depth, size_t first_block, size_t block) {
+    const struct matrix matrix = {.rows = b};
     multiply_all((struct product){c, c_stride, rescale, a, a_stride, matrix, panels, depth, first_block, block}, rows,
                  1);
 }

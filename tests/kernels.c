@@ -180,12 +180,12 @@ static void test_multiply_size(const struct operands *o, int rescales, int packe
     float *a = rows_of(o->a[0], sizeof *a, DEPTH, rows, depth, a_stride);
     float *rescale = rows_of(o->rescale, sizeof *rescale, 0, 1, rows, rows);
     const struct matrix b = matrix_of(o->b_elements, bytes_of(o->type), packed, panels, depth);
-    for (int listed = o->type != ATTN_FLOAT32; listed < 2; listed++) {
+    for (int listed = o->type != ATTN_FLOAT32; listed < (packed ? 1 : 2); listed++) {
         struct guarded c = guarded(rows, columns);
         for (size_t r = 0; rescales && r < rows; r++) memcpy(c.data + r * c.stride, o->c[r], columns * sizeof(float));
         if (listed) {
-            attn_tile_kernels[o->type].multiply(c.data, c.stride, rescales ? rescale : NULL, a, a_stride, rows,
-                                                listed_of(&b), panels, depth, first_block, block);
+            attn_tile_kernels[o->type].multiply(c.data, c.stride, rescales ? rescale : NULL, a, a_stride, rows, b.rows,
+                                                panels, depth, first_block, block);
         } else {
             const struct attn_panels in_panels = {b.data, b.row_stride, b.panel_stride};
             attn_tile_multiply(c.data, c.stride, rescales ? rescale : NULL, a, a_stride, rows, in_panels, panels, depth,
@@ -236,13 +236,14 @@ static void test_multiply_kept_size(const struct operands *o, size_t pattern, in
     float *a = rows_of(o->a[0], sizeof *a, DEPTH, 1, depth, depth);
     float *zeroed = rows_of(o->a[0], sizeof *zeroed, DEPTH, 1, depth, depth);
     const struct matrix b = matrix_of(o->b_elements, bytes_of(o->type), packed, panels, depth);
+    const struct matrix in_place = matrix_of(o->b_elements, bytes_of(o->type), 0, panels, depth);
     for (size_t k = 0; k < depth; k++) {
         keep[k] = (uint8_t)(keeps(pattern, k, depth) ? 255 - k : 0);
         if (!keep[k]) zeroed[k] = 0;
     }
     struct guarded want = guarded(1, columns);
     memcpy(want.data, o->c[0], columns * sizeof(float));
-    attn_tile_kernels[o->type].multiply(want.data, want.stride, &o->rescale[0], zeroed, depth, 1, listed_of(&b), panels,
+    attn_tile_kernels[o->type].multiply(want.data, want.stride, &o->rescale[0], zeroed, depth, 1, in_place.rows, panels,
                                         depth, DEPTH, DEPTH);
     for (int poisoned = 0; poisoned < 2; poisoned++) {
         for (size_t k = 0; poisoned && k < depth; k++) {
@@ -259,7 +260,7 @@ static void test_multiply_kept_size(const struct operands *o, size_t pattern, in
               type_names[o->type], pattern, panels, packed ? "" : " in place", depth, poisoned ? ", poisoned" : "",
               same ? "wrote outside" : "other bits than multiply");
     }
-    free(keep), free(a), free(zeroed), free(b.data), free(want.block);
+    free(keep), free(a), free(zeroed), free(b.data), free(in_place.data), free(want.block);
 }
 
 static void test_multiply_kept(const struct operands *o) {
