@@ -50,7 +50,8 @@ export function checkOptions(options, name, known) {
   for (const key in options) {
     if (known.has(key)) continue;
     const near = nearest(key, known);
-    const hint = near ? `; did you mean ${near}?` : known.size <= 8 ? `; there are ${[...known].join(', ')}` : '';
+    const few = known.size === 0 ? '; there are none' : known.size <= 8 ? `; there are ${[...known].join(', ')}` : '';
+    const hint = near ? `; did you mean ${near}?` : few;
     throw new TypeError(`${name === 'options' ? key : `${name}.${key}`}: unknown option${hint}`);
   }
 }

@@ -42,7 +42,8 @@ export function checkFraction(value, name, { zero = true, one = true } = {}) {
 
 export function checkPositive(value, name) {
   if (typeof value !== 'number') throw typeError(name, 'a number > 0', value);
-  if (!(value > 0 && Number.isFinite(Math.fround(value)))) throw rangeError(name, 'a number > 0', value);
+  const rounded = Math.fround(value); // as the core takes it
+  if (!(rounded > 0 && Number.isFinite(rounded))) throw rangeError(name, 'a number > 0 of float32', value);
   return value;
 }
 

@@ -49,18 +49,20 @@ function readChannels(channels, key) {
   const name = isLists ? 'channels' : `channels['${key}']`;
   if (lists === undefined) throw new RangeError(`${name}: there is no such entry`);
   if (!Array.isArray(lists)) throw typeError(name, 'a list of channels per query head', lists);
-  return { lists: lists.map((list, head) => readList(list, `${name}[${head}]`)), name };
+  // Array.from: holes are undefined, and refused
+  return { lists: Array.from(lists, (list, head) => readList(list, `${name}[${head}]`)), name };
 }
 
 function readList(list, name) {
   if (!Array.isArray(list)) throw typeError(name, 'an array of channels', list);
   const seen = new Set();
-  list.forEach((channel, n) => {
+  const own = Array.from(list);
+  own.forEach((channel, n) => {
     checkCount(channel, `${name}[${n}]`, 0, MAX_UINT32);
     if (seen.has(channel)) throw rangeError(`${name}[${n}]`, 'channels without repetition', channel);
     seen.add(channel);
   });
-  return [...list];
+  return own;
 }
 
 function checkFits(lists, name, heads, dim, channelCount) {

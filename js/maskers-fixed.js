@@ -11,7 +11,7 @@ export const sink = maskerFactory('sink', ['size'], (options) => {
   const size = checkSize(options.size, 'size');
   return {
     apply: ({ queryLength, keyLength }, previous) =>
-      previous.merge(Mask.sinks([1, 1, queryLength, keyLength], sizeOf(size, keyLength))),
+      previous.merge(Mask.sinks([1, 1, queryLength, keyLength], Math.min(sizeOf(size, keyLength), keyLength))),
   };
 });
 

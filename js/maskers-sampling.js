@@ -7,6 +7,8 @@ import { checkBoolean, rangeError } from './checks.js';
 import { checkFraction, checkSeed, checkSize, checkSizeOrZero, sizeOf } from './masker-options.js';
 import { coreMaskerFactory } from './masker.js';
 
+const LEAST_DELTA = 1e-300; // of which a half is still a number with a quantile
+
 /** A fraction of the keys that a row may choose: src/random_sampling.c. */
 export const randomSampling = coreMaskerFactory(
   'randomSampling',
@@ -28,6 +30,7 @@ export const adaptiveSampling = coreMaskerFactory(
     const base = checkBase(options.baseRate);
     const epsilon = checkFraction(options.epsilon, 'epsilon', { zero: false, one: false });
     const delta = checkFraction(options.delta, 'delta', { zero: false, one: false });
+    if (delta < LEAST_DELTA) throw rangeError('delta', `a number in [${LEAST_DELTA}, 1)`, delta);
     const initOffset = checkSizeOrZero(options.initOffset, 'initOffset');
     const localOffset = checkSizeOrZero(options.localOffset, 'localOffset');
     const replacement = checkBoolean(options.replacement, 'replacement');
@@ -49,8 +52,9 @@ export const adaptiveSampling = coreMaskerFactory(
 );
 
 function checkBase(value) {
+  const isTooFew = value === 1 || (typeof value === 'number' && !(value > 0)); // one draw has no spread
+  if (isTooFew) throw rangeError('baseRate', 'a fraction in (0, 1) or an integer >= 2', value);
   checkSize(value, 'baseRate');
-  if (value === 1) throw rangeError('baseRate', 'a fraction in (0, 1) or an integer >= 2', value);
   return value < 1 ? { rate: value } : { base: value };
 }
 

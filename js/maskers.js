@@ -51,6 +51,7 @@ export class Registry {
 
   /** A masker from { name, ...options }, or one as it is. */
   read(value, where) {
+    if (typeof value === 'function') throw typeError(where, 'a masker, not the function that makes one', value);
     if (typeof value?.apply === 'function') {
       if (typeof value.name !== 'string') throw typeError(`${where}.name`, 'a string', value.name);
       return value;

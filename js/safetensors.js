@@ -25,7 +25,7 @@ const TYPES = {
 };
 
 /** What is wrong with a file, in one sentence. */
-export class SafetensorsError extends Error {
+export class SafetensorsError extends RangeError {
   constructor(message, options) {
     super(`safetensors: ${message}`, options);
     this.name = 'SafetensorsError';

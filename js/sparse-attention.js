@@ -59,15 +59,16 @@ export class SparseAttention {
       const { mask, isOurs } = this.#build(staged);
       const built = performance.now();
       const masked = { ...staged, sparseAttentionMask: mask, maskWeighting: weightingOf(mask, staged) };
-      const result = this.#attention.getMaskedAttentionOutput(masked);
-      const ended = performance.now();
-      const results = { ...inCallersArrays(result, inputs), mask };
-      if (wantsMetrics) {
+      try {
+        const result = this.#attention.getMaskedAttentionOutput(masked);
+        const ended = performance.now();
+        const results = { ...inCallersArrays(result, inputs), mask };
+        if (!wantsMetrics) return results;
         const times = { maskMilliseconds: built - started, attentionMilliseconds: ended - built };
-        results.metrics = { ...measure(this.#attention, masked, result, mask), ...times };
+        return { ...results, metrics: { ...measure(this.#attention, masked, result, mask), ...times } };
+      } finally {
+        if (isOurs) this.#engine.masks.release(mask); // the next step has another: its copy in wasm memory can go
       }
-      if (isOurs) this.#engine.masks.release(mask); // the next step has another: its copy in wasm memory can go
-      return results;
     });
   }
 
@@ -79,7 +80,7 @@ export class SparseAttention {
 
   /** Forgets what maskers know of the keys: before another sequence. */
   reset() {
-    for (const state of this.#states) state.index?.dispose();
+    for (const state of this.#states) state.index?.dispose?.();
     this.#states = this.#maskers.map(() => ({}));
   }
 
@@ -99,18 +100,33 @@ export class SparseAttention {
     const { sparseAttentionMask: given = Mask.empty(problem.shape) } = staged;
     if (!(given instanceof Mask)) throw typeError('sparseAttentionMask', 'a Mask', given);
     // What does not fit is found before any masker learns of the keys.
-    this.#maskers.forEach((masker, n) => masker.check?.(problem, this.#states[n]));
+    this.#maskers.forEach((masker, n) => asked(masker, n, problem, this.#states[n]));
     let mask = given;
     let isOurs = false; // made in this loop by a masker of the package: nobody else has it
-    this.#maskers.forEach((masker, n) => {
-      const next = masker.apply(problem, mask, this.#states[n]);
-      if (!(next instanceof Mask)) throw typeError(`maskers[${n}] (${masker.name}).apply()`, 'a Mask', next);
-      const isBuiltIn = masker instanceof Masker;
-      if (next === mask) return;
-      if (isOurs && isBuiltIn) mask.dispose(); // gives its copy in wasm memory back
-      [mask, isOurs] = [next, isBuiltIn];
-    });
+    try {
+      this.#maskers.forEach((masker, n) => {
+        const next = masker.apply(problem, mask, this.#states[n]);
+        if (!(next instanceof Mask)) throw typeError(`maskers[${n}] (${masker.name}).apply()`, 'a Mask', next);
+        const isBuiltIn = masker instanceof Masker;
+        if (next === mask) return;
+        if (isOurs && isBuiltIn) mask.dispose(); // gives its copy in wasm memory back
+        [mask, isOurs] = [next, isBuiltIn];
+      });
+    } catch (error) {
+      if (isOurs) this.#engine.masks.release(mask);
+      throw error;
+    }
     return { mask, isOurs };
+  }
+}
+
+/** Has a masker check a problem; errors say which one it is. */
+function asked(masker, n, problem, state) {
+  try {
+    masker.check?.(problem, state);
+  } catch (error) {
+    error.message = `maskers[${n}] (${masker.name}): ${error.message}`;
+    throw error;
   }
 }
 

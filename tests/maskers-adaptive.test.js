@@ -245,3 +245,14 @@ test('options', () => {
   const problem = problemOf(13, [1, 2, 1, 2, 90, 8, 6]);
   assert.deepEqual(attention.createSparseAttention(json).buildMask(problem).toIndices(), pipeline.buildMask(problem).toIndices());
 });
+
+test('rates, epsilon and delta that make no sense are refused by name', () => {
+  const given = { baseRate: 0.1, epsilon: 0.1, delta: 0.1, seed: 1 };
+  for (const [name, value] of [
+    ['baseRate', 0], ['baseRate', 1], ['baseRate', 1.5], ['baseRate', NaN], ['baseRate', '2'], ['epsilon', 0], ['epsilon', 1],
+    ['delta', 0], ['delta', 1], ['delta', 5e-324], ['delta', undefined], ['seed', undefined],
+  ]) {
+    const pattern = new RegExp(`^(TypeError|RangeError): ${name}: `);
+    assert.throws(() => maskers.adaptiveSampling({ ...given, [name]: value }), pattern, `${name} ${value}`);
+  }
+});

@@ -251,6 +251,8 @@ test('parameters that are refused', () => {
   bad({ channels: [[0], [-1]] }, /^RangeError: channels\[1\]\[0\]: /);
   bad({ channels: [[0], [0.5]] }, /^RangeError: channels\[1\]\[0\]: /);
   bad({ channels: [[0], [2, 3, 2]] }, /^RangeError: channels\[1\]\[2\]: expected channels without repetition, got 2/);
+  bad({ channels: [[0, , 1], [1, 0]] }, /^TypeError: channels\[0\]\[1\]: /); // eslint-disable-line no-sparse-arrays
+  bad({ channels: [, [1]] }, /^TypeError: channels\[0\]: /); // eslint-disable-line no-sparse-arrays
   bad({ channel: [] }, /^TypeError: channel: unknown option; did you mean channels\?/);
 
   const inputs = draw(1, [1, 2, 2, 1, 9, 8, 4]);
@@ -259,11 +261,11 @@ test('parameters that are refused', () => {
       ...options })]);
     assert.throws(() => sparse.buildMask(inputs), message);
   };
-  misfit({ channels: [[0, 1]] }, /^RangeError: channels: expected a list per query head \(2\), got 1/);
+  misfit({ channels: [[0, 1]] }, /^RangeError: maskers\[0\] \(doubleSparsity\): channels: expected a list per query head \(2\), got 1/);
   misfit({ channels: [[0, 1], [1, 8]] },
-    /^RangeError: channels\[1\]: expected channels below 8, the dim of keys, got 8/);
-  misfit({ groupFactor: 2 }, /^RangeError: channels\[0\]: expected at least 4 channels, got 2/);
-  misfit({ groupFactor: 9 }, /^RangeError: groupFactor: expected an integer in 1\.\.8, the dim of keys, got 9/);
+    /^RangeError: maskers\[0\] \(doubleSparsity\): channels\[1\]: expected channels below 8, the dim of keys, got 8/);
+  misfit({ groupFactor: 2 }, /^RangeError: maskers\[0\] \(doubleSparsity\): channels\[0\]: expected at least 4 channels, got 2/);
+  misfit({ groupFactor: 9 }, /^RangeError: maskers\[0\] \(doubleSparsity\): groupFactor: expected an integer in 1\.\.8, the dim of keys, got 9/);
 });
 
 test('a mask that is full stays full', () => {

@@ -298,6 +298,6 @@ test('parameters that are refused', () => {
     const sparse = attention.createSparseAttention([hashAttention({ heavySize: 4, weights: [weights] })]);
     assert.throws(() => sparse.buildMask(inputs), message);
   };
-  misfit(drawWeights(random, 4, [6, 5]), /^RangeError: weights\[0\]: expected 2 query heads, got 4/);
-  misfit(drawWeights(random, 2, [8, 5]), /^RangeError: weights\[0\]: expected 6 inputs, the dim of keys, got 8/);
+  misfit(drawWeights(random, 4, [6, 5]), /^RangeError: maskers\[0\] \(hashAttention\): weights\[0\]: expected 2 query heads, got 4/);
+  misfit(drawWeights(random, 2, [8, 5]), /^RangeError: maskers\[0\] \(hashAttention\): weights\[0\]: expected 6 inputs, the dim of keys, got 8/);
 });

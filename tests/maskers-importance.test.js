@@ -193,7 +193,7 @@ test('every option is checked, and comes back from JSON', () => {
   }
   const { options } = drawProblem(1, { heads: 2, keyHeads: 1, sk: 40, dim: 12 });
   const build = (list) => maskOf(attention, list, options);
-  assert.throws(() => build([maskers.importanceSampling({ draws: 8, seed: 1 })]), /^RangeError: groupFactor: /);
+  assert.throws(() => build([maskers.importanceSampling({ draws: 8, seed: 1 })]), /^RangeError: maskers\[0\] \(importanceSampling\): groupFactor: /);
   const offsets = { initOffset: 1, localOffset: 2 };
   const given = { draws: 8, groupFactor: 4, bits: 2, iterations: 3, ...offsets, metric: 'ip', seed: 9 };
   const pipeline = attention.createSparseAttention([maskers.importanceSampling(given)]);

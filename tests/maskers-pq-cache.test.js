@@ -137,7 +137,7 @@ test('every option is checked, and comes back from JSON', () => {
   }
   const { options } = drawProblem(1, { heads: 2, keyHeads: 1, sk: 40, dim: 12 });
   const build = (list) => maskOf(attention, list, options);
-  const message = /^RangeError: groupFactor: expected a divisor .*\(12\), got 8/;
+  const message = /^RangeError: maskers\[0\] \(pqCache\): groupFactor: expected a divisor .*\(12\), got 8/;
   assert.throws(() => build([maskers.pqCache({ heavySize: 8 })]), message);
   const given = { heavySize: 8, groupFactor: 4, bits: 2, iterations: 3, initOffset: 1, metric: 'ip', seed: 9 };
   const pipeline = attention.createSparseAttention([maskers.pqCache(given)]);

@@ -135,7 +135,7 @@ test('every option is checked, and comes back from JSON', () => {
   const attention = instances.get('base');
   for (const [name, value] of [
     ['heavySize', undefined], ['heavySize', 0], ['bits', 0], ['bits', 9], ['bits', '4'], ['tables', 0], ['tables', 257],
-    ['temperature', 0], ['temperature', -1], ['temperature', '1'], ['temperature', Infinity], ['seed', -1],
+    ['temperature', 0], ['temperature', -1], ['temperature', '1'], ['temperature', Infinity], ['temperature', 1e-60], ['seed', -1],
     ['seed', 'x'], ['table', 1],
   ]) {
     const options = { heavySize: 8, [name]: value };

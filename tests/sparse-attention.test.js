@@ -126,11 +126,11 @@ test('another sequence needs reset(): fewer keys, or other dimensions', () => {
   const short = { ...long, keys: firstKeys(long.keys, 39), values: firstKeys(long.values, 39) };
   sparse.buildMask(long);
   const works = () => sparse.buildMask(long);
-  refuses(() => sparse.buildMask(short), RangeError, /^keys: expected at least the 40 .* of batch 0, got 39; call reset\(\)/, works);
+  refuses(() => sparse.buildMask(short), RangeError, /^maskers\[\d\] \(\w+\): keys: expected at least the 40 .* of batch 0, got 39; call reset\(\)/, works);
   const lengths = { ...long, keyLengths: Int32Array.of(12) };
-  refuses(() => sparse.buildMask(lengths), RangeError, /^keys: .* 40 .*got 12; call reset\(\)/, works);
+  refuses(() => sparse.buildMask(lengths), RangeError, /^maskers\[0\] \(quest\): keys: .* 40 .*got 12; call reset\(\)/, works);
   for (const options of [{ batch: 2 }, { keyHeads: 1 }, { dim: 4 }]) {
-    refuses(() => sparse.buildMask(inputsOf(2, { ...options, keys: 41 })), RangeError, /^keys: expected batch, key heads, value heads and dim 1 x 2 x 2 x 8, .*call reset\(\)/, works);
+    refuses(() => sparse.buildMask(inputsOf(2, { ...options, keys: 41 })), RangeError, /^maskers\[\d\] \(\w+\): keys: expected batch, key heads, value heads and dim 1 x 2 x 2 x 8, .*call reset\(\)/, works);
   }
   sparse.buildMask(inputsOf(2, { heads: 8, valueDim: 3 })); // of queries and values it knows nothing
   sparse.reset();
@@ -558,12 +558,12 @@ const tensorOf = (...dims) => tensor(new Random(5), dims, 1, 'float32');
 const pair = [[tensorOf(4, 8, 32)], [tensorOf(4, 32)]];
 const networks = { query_matrix: pair[0], query_bias: pair[1], key_matrix: pair[0], key_bias: pair[1] };
 const particular = [
-  [maskers.doubleSparsity({ heavySize: 4, channels, groupFactor: 4 }), { heads: 8 }, /^channels: expected a list per query head \(8\)/],
-  [maskers.doubleSparsity({ heavySize: 4, channels, groupFactor: 4 }), { dim: 4 }, /^channels\[0\]: expected channels below 4/],
-  [maskers.hashAttention({ heavySize: 4, weights: [networks] }), { heads: 2 }, /^weights\[0\]: expected 2 query heads/],
-  [maskers.hashAttention({ heavySize: 4, weights: [networks] }), { dim: 12 }, /^weights\[0\]: expected 12 inputs/],
-  [maskers.pqCache({ heavySize: 4, bits: 2 }), { dim: 12 }, /^groupFactor: expected a divisor of the dimension/],
-  [maskers.importanceSampling({ draws: 4, bits: 2, seed: 1 }), { dim: 4 }, /^groupFactor: expected a divisor/],
+  [maskers.doubleSparsity({ heavySize: 4, channels, groupFactor: 4 }), { heads: 8 }, /^maskers\[\d\] \(\w+\): channels: expected a list per query head \(8\)/],
+  [maskers.doubleSparsity({ heavySize: 4, channels, groupFactor: 4 }), { dim: 4 }, /^maskers\[\d\] \(\w+\): channels\[0\]: expected channels below 4/],
+  [maskers.hashAttention({ heavySize: 4, weights: [networks] }), { heads: 2 }, /^maskers\[\d\] \(\w+\): weights\[0\]: expected 2 query heads/],
+  [maskers.hashAttention({ heavySize: 4, weights: [networks] }), { dim: 12 }, /^maskers\[\d\] \(\w+\): weights\[0\]: expected 12 inputs/],
+  [maskers.pqCache({ heavySize: 4, bits: 2 }), { dim: 12 }, /^maskers\[\d\] \(\w+\): groupFactor: expected a divisor of the dimension/],
+  [maskers.importanceSampling({ draws: 4, bits: 2, seed: 1 }), { dim: 4 }, /^maskers\[\d\] \(\w+\): groupFactor: expected a divisor/],
 ];
 
 test('what does not fit one masker of a pipeline is refused before any learns of the keys', async () => {
@@ -586,7 +586,7 @@ test('what does not fit one masker of a pipeline is refused before any learns of
     const first = inputsOf(31, { keys: 40 });
     assertSameMask(sparse.buildMask(first), expected(first), `${masker.name}: another problem`);
     const longer = inputsOf(31, { ...misfit, keys: 50 });
-    refuses(() => sparse.forward(longer), RangeError, /^(channels|weights|groupFactor|keys)\b/);
+    refuses(() => sparse.forward(longer), RangeError, /^maskers\[\d\] \(\w+\): (channels|weights|groupFactor|keys)\b/);
     assertSameMask(sparse.buildMask(first), expected(first), `${masker.name}: nobody has entered the 50 keys`);
     sparse.dispose();
   }
@@ -605,11 +605,49 @@ test("a caller's masker can refuse as early", () => {
     apply: (problem, mask) => (calls++, mask),
   };
   const sparse = attention.createSparseAttention([maskers.quest({ heavySize: 4, pageSize: 2 }), fussy]);
-  refuses(() => sparse.buildMask(inputsOf(32, { keys: 41 })), RangeError, /^fussy: /);
+  refuses(() => sparse.buildMask(inputsOf(32, { keys: 41 })), RangeError, /^maskers\[\d\] \(\w+\): fussy: /);
   assert.equal(calls, 0);
   sparse.buildMask(inputsOf(33, { keys: 12 }));
   assert.equal(calls, 1);
   sparse.dispose();
+});
+
+test('a later masker for which there is no room takes nothing with it', async () => {
+  const own = await engine({ maxMemoryBytes: 4 * 2 ** 20 });
+  const start = own.info().usedBytes;
+  const sparse = own.createSparseAttention([
+    maskers.quest({ heavySize: 8, pageSize: 4 }),
+    maskers.magicPig({ tables: 1024, bits: 32, seed: 1 }),
+  ]);
+  const inputs = inputsOf(36, { keys: 61, heads: 6, keyHeads: 2, dim: 20 });
+  let first;
+  for (let n = 0; n < 20; n++) {
+    assert.throws(() => sparse.forward(inputs), hasCode('out-of-memory'));
+    first ??= own.info().usedBytes;
+    assert.equal(own.info().usedBytes, first);
+  }
+  sparse.dispose();
+  assert.equal(await settledBytes(own), start);
+  own.dispose();
+});
+
+test('what is no masker is refused, and what a masker keeps in its state is its own business', () => {
+  const make = (list) => () => attention.createSparseAttention(list);
+  refuses(make([maskers.sink]), TypeError, /^maskers\[0\]: expected a masker, not the function that makes one/, make([]));
+  const own = { name: 'own', apply: (problem, mask, state) => ((state.index = {}), mask) };
+  const sparse = attention.createSparseAttention([own, maskers.quest({ heavySize: 4, pageSize: 2 })]);
+  const start = attention.info().usedBytes;
+  sparse.buildMask(inputsOf(37)).dispose();
+  sparse.reset();
+  assert.equal(attention.info().usedBytes, start);
+});
+
+test('sizes beyond the keys stand for all of them', () => {
+  const inputs = inputsOf(38, { keys: 12 });
+  for (const list of [[maskers.sink({ size: 2 ** 32 - 1 })], [maskers.local({ size: 2 ** 32 - 1 }), maskers.sink({ size: 99 })]]) {
+    const mask = attention.createSparseAttention(list).buildMask({ ...inputs, causal: true });
+    assertSameMask(mask.and(Mask.causal(mask.shape)), Mask.causal(mask.shape), 'all keys');
+  }
 });
 
 test('a masker for whose index there is no room is as it was', async () => {
