@@ -5,12 +5,14 @@
  * body.dataset.
  */
 import { weightColors } from './colors.js';
+import { drawCurve } from './curve.js';
 import { drawLarge, drawSmall } from './heatmap.js';
 import { density, isKept } from './masking.js';
 import { readSample } from './sample.js';
 import { clampState, formatState, parseState } from './state.js';
 import {
-  byId, checkHead, describeCell, duration, fillLayers, fillHeads, fillLegend, headButtons, percent, showMessage,
+  byId, checkHead, describeCell, duration, fillLayers, fillHeads, fillLegend, fillMaskers, headButtons, percent, showMasker,
+  showMessage,
 } from './view.js';
 
 const SAMPLES = new URL('../samples/', import.meta.url);
@@ -29,10 +31,8 @@ addEventListener('unhandledrejection', ({ reason }) => fail(reason));
 start();
 
 async function start() {
-  page.compute = await import('./compute.js').catch((cause) => {
-    const message = 'The package is not there. Build it with “make” in the repository, then reload this page.';
-    throw new Error(message, { cause });
-  });
+  page.compute = await loadPart('./compute.js');
+  page.maskers = await loadPart('./maskers.js');
   page.engine = await page.compute.openEngine();
   page.index = await fetchSample('index.json').then((response) => response.json());
   byId('sample').replaceChildren(...page.index.map(({ name, text }) => new Option(text, name)));
@@ -43,6 +43,14 @@ async function start() {
   listen();
   const known = page.index.some(({ name }) => name === page.state.sample);
   await loadSample(known ? page.state.sample : page.index[0].name);
+}
+
+/** A module that needs the package. */
+function loadPart(path) {
+  return import(path).catch((cause) => {
+    const message = 'The package is not there. Build it with “make” in the repository, then reload this page.';
+    throw new Error(message, { cause });
+  });
 }
 
 async function fetchSample(file) {
@@ -66,6 +74,7 @@ async function loadSample(name) {
   page.masking = undefined;
   fillLayers(byId('layers'), sample.blocks.length);
   fillHeads(byId('heads'), sample.blocks.length, page.heads, (layer, head) => update({ layer, head }));
+  page.compared = undefined;
   document.querySelector('main').hidden = false;
   showMessage('');
   update({ sample: name });
@@ -73,7 +82,8 @@ async function loadSample(name) {
 
 function update(change) {
   const { sample, heads } = page;
-  page.state = clampState({ ...page.state, ...change }, { layers: sample.blocks.length, heads, steps: sample.steps });
+  const sizes = { layers: sample.blocks.length, heads, steps: sample.steps, maskers: Object.keys(page.maskers.MASKERS) };
+  page.state = clampState({ ...page.state, ...change }, sizes);
   writeUrl();
   const { causal, left, right, sinks } = page.state;
   const masking = { causal, left, right, sinks };
@@ -85,6 +95,7 @@ function update(change) {
   showControls();
   draw();
   showFacts();
+  showMaskers();
   document.body.dataset.state = 'ready';
 }
 
@@ -153,6 +164,10 @@ function showControls() {
     byId(`${side}-value`).textContent = state[side] === Infinity ? 'all' : state[side];
     byId(side).setAttribute('aria-valuetext', state[side] === Infinity ? 'all steps' : `${state[side]} steps`);
   }
+  byId('keys').max = sample.steps;
+  byId('keys').value = state.keys;
+  byId('keys-value').textContent = `${state.keys} of ${sample.steps}`;
+  document.querySelector(`input[name="masker"][value="${state.masker}"]`).checked = true;
   byId('sinks').value = state.sinks;
   byId('sinks-value').textContent = state.sinks;
 }
@@ -182,19 +197,46 @@ function showTimes() {
   byId('fact-masked-time').textContent = duration(masked[state.layer].milliseconds());
 }
 
+/** Once the reader pauses: the maskers one after the other, so that the page stays at hand, then the curve. */
+function showMaskers() {
+  const { compute, engine, sample, state: { layer, causal, keys, masker } } = page;
+  const wanted = JSON.stringify([layer, causal, keys, masker]);
+  if (wanted === page.compared) return;
+  page.compared = wanted;
+  clearTimeout(page.maskersTimer);
+  document.body.dataset.maskers = 'computing';
+  const problem = compute.layerProblem(sample, layer, causal);
+  const { MASKERS, compareMasker, sweepMasker } = page.maskers;
+  const turns = Object.keys(MASKERS).map((name) => () =>
+    showMasker(byId('maskers'), name, compareMasker(engine, problem, name, keys)));
+  turns.push(() => {
+    drawCurve(byId('curve'), sweepMasker(engine, problem, masker), percent);
+    byId('curve-title').textContent = `${MASKERS[masker].label}: error by how much is kept`;
+    document.body.dataset.maskers = 'ready';
+  });
+  const turn = (n) => {
+    turns[n]();
+    if (n + 1 < turns.length) page.maskersTimer = setTimeout(turn, 0, n + 1);
+  };
+  page.maskersTimer = setTimeout(turn, SETTLE_MS, 0);
+}
+
 function listen() {
   const controls = byId('controls');
+  const { MASKERS } = page.maskers;
+  fillMaskers(byId('maskers'), Object.fromEntries(Object.entries(MASKERS).map(([name, { label }]) => [name, label])));
   byId('presets').append(...PRESETS.map(({ name, ...masking }) => {
     const button = Object.assign(document.createElement('button'), { type: 'button', textContent: name });
     button.addEventListener('click', () => update(masking));
     return button;
   }));
   controls.addEventListener('submit', (event) => event.preventDefault());
-  controls.addEventListener('input', ({ target: { name, value, checked } }) => {
+  const change = ({ target: { name, value, checked } }) => {
     if (name === 'sample') loadSample(value);
     else if (name === 'causal' || name === 'shared') update({ [name]: checked });
-    else update({ [name]: name === 'scale' ? value : Number(value) });
-  });
+    else update({ [name]: ['scale', 'masker'].includes(name) ? value : Number(value) });
+  };
+  for (const panel of [controls, byId('maskers-panel')]) panel.addEventListener('input', change);
 
   const large = byId('large');
   const moveTo = (cell) => {

@@ -33,6 +33,12 @@ export function attend(engine, sample, layer, masking) {
   };
 }
 
+/** What the package takes of one layer, for maskers to choose from. */
+export function layerProblem({ blocks, scaling }, layer, causal) {
+  const { queries, keys, values } = blocks[layer];
+  return { queries, keys, values, scaling, causal };
+}
+
 /** @returns {number} the largest |a - b|; NaN if any is */
 export function maxDifference(a, b) {
   let largest = 0;

@@ -14,6 +14,8 @@ export const DEFAULTS = Object.freeze({
   shared: false,
   query: undefined,
   key: undefined,
+  keys: 8,
+  masker: 'oracleTopK',
 });
 
 export const SCALES = ['linear', 'sqrt', 'log'];
@@ -31,6 +33,7 @@ const FIELDS = {
   sample: text, layer: ordinal, head: ordinal,
   causal: flag, left: count, right: count, sinks: count,
   scale, shared: flag, query: ordinal, key: ordinal,
+  keys: count, masker: text,
 };
 
 /** @param {string} search "?head=3&..."; what it does not say, or says wrongly, is the default */
@@ -54,8 +57,8 @@ export function formatState(state) {
   return search && `?${search}`;
 }
 
-/** The state with everything outside the sample's sizes brought back inside. */
-export function clampState(state, { layers, heads, steps }) {
+/** The state with everything outside the sample's sizes brought back inside; `maskers` are the names of those there are. */
+export function clampState(state, { layers, heads, steps, maskers }) {
   const within = (value, size) => (value === undefined ? undefined : Math.min(value, size - 1));
   return {
     ...state,
@@ -66,5 +69,7 @@ export function clampState(state, { layers, heads, steps }) {
     right: state.right >= steps - 1 ? Infinity : state.right,
     query: within(state.query, steps),
     key: within(state.key, steps),
+    keys: Math.max(1, Math.min(state.keys, steps)),
+    masker: maskers.includes(state.masker) ? state.masker : DEFAULTS.masker,
   };
 }

@@ -90,6 +90,24 @@ export function fillLegend(ticks) {
   document.querySelector('.ticks').replaceChildren(...ticks.map((tick) => element('span', {}, tick)));
 }
 
+/** A row for each masker, without figures yet; a radio button chooses the one whose curve is drawn. */
+export function fillMaskers(table, labels) {
+  const rows = Object.entries(labels).map(([name, label]) => {
+    const input = element('input', { type: 'radio', name: 'masker', value: name });
+    const heading = element('th', { scope: 'row' }, element('label', {}, input, label));
+    const row = element('tr', {}, heading, ...Array.from({ length: 4 }, () => element('td', {}, '…')));
+    row.dataset.masker = name;
+    return row;
+  });
+  table.tBodies[0].replaceChildren(...rows);
+}
+
+export function showMasker(table, name, { density, massRecall, outputError }) {
+  const figures = [density, massRecall.mean, massRecall.worst, outputError].map((share) => percent(Number(share.toPrecision(2))));
+  const row = table.querySelector(`tr[data-masker="${name}"]`);
+  [...row.querySelectorAll('td')].forEach((cell, n) => (cell.textContent = figures[n]));
+}
+
 /** A status or an error in plain words. */
 export function showMessage(text, bad = false) {
   const message = byId('message');

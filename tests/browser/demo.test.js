@@ -196,6 +196,39 @@ test('the keyboard reaches heads and cells, the sentence tells the weight', { sk
   assert.match(await page.textContent('#sentence'), /masked out.* does not see step 38 .* because it comes after/);
 }));
 
+const maskersReady = (page) => page.waitForFunction(() => document.body.dataset.maskers === 'ready');
+const maskerRows = (page) => page.evaluate(() => Object.fromEntries(Array.from(
+  document.querySelectorAll('#maskers tbody tr'),
+  (row) => [row.dataset.masker, Array.from(row.querySelectorAll('td'), ({ textContent }) => Number.parseFloat(textContent))],
+)));
+
+test('maskers side by side, and the curve of one of them', { skip }, () => visit({ search: '?causal=1' }, async (page) => {
+  await maskersReady(page);
+  const few = await maskerRows(page);
+  const names = ['oracleTopK', 'local', 'quest', 'doubleSparsity', 'pqCache', 'socket', 'importanceSampling', 'randomSampling'];
+  assert.deepEqual(Object.keys(few), names);
+  for (const [kept, recall, worst, error] of Object.values(few)) {
+    assert.ok(kept > 0 && kept < 100 && worst <= recall && recall <= 100 && error > 0, `${[kept, recall, worst, error]}`);
+  }
+  for (const name of ['local', 'doubleSparsity', 'pqCache', 'socket']) {
+    assert.ok(few.oracleTopK[1] >= few[name][1], `${name}: no choice of as many keeps more`);
+  }
+  const { steps } = sampleOf('attention');
+  assert.equal(await page.locator('#curve circle').count(), Math.ceil(Math.log2(steps)) + 1);
+  const curve = await page.innerHTML('#curve');
+  await page.focus('#keys');
+  await page.keyboard.press('End');
+  await maskersReady(page);
+  const [, ...all] = (await maskerRows(page)).oracleTopK;
+  assert.deepEqual(all.slice(0, 2), [100, 100]);
+  assert.ok(all[2] < 1e-4, `all keys, dense attention: error ${all[2]} %`);
+  await page.getByLabel('SOCKET').check();
+  await page.waitForURL(new RegExp(`[?&]keys=${steps}&masker=socket\\b`));
+  await maskersReady(page);
+  assert.notEqual(await page.innerHTML('#curve'), curve);
+  assert.match(await page.textContent('#curve-title'), /^SOCKET/);
+}));
+
 test('the pointer moves the cursor', { skip }, () => visit({}, async (page) => {
   const { width } = await page.locator('#large').boundingBox();
   await page.locator('#large').hover({ position: { x: 0.9 * width, y: 20 } });
