@@ -4,6 +4,7 @@
  * mask keeps those whose scores, computed in double precision, are largest.
  */
 import assert from 'node:assert/strict';
+import { test } from 'node:test';
 
 import { maskers } from '../js/index.js';
 import { widen } from './oracle.js';
@@ -190,7 +191,7 @@ const additive = (random, { sq = 1, sk }) => ({
 });
 
 /** Problems that differ in what may be chosen, in heads and in types: name, sizes, further options, maskers before. */
-export const cases = [
+const cases = [
   ['decoding, heads in groups', { heads: 8, keyHeads: 2, sk: 150, dim: 16 }],
   ['a group of six, two batches', { batch: 2, heads: 6, keyHeads: 1, sk: 90, dim: 12 }],
   ['no groups, value heads in groups', { heads: 4, keyHeads: 4, valueHeads: 2, sk: 70, dim: 8 }],
@@ -205,3 +206,16 @@ export const cases = [
   ['key lengths', { batch: 3, heads: 4, keyHeads: 2, sq: 2, sk: 80, dim: 8 }, { keyLengths: Int32Array.of(80, 31, 0) }],
   ['no keys', { heads: 4, keyHeads: 2, sk: 0, dim: 8 }],
 ];
+
+/** A test for each case on one engine: check(problem, mask before, mask after the masker). */
+export function testCases(variant, instances, masker, check) {
+  cases.forEach(([name, sizes, extra, earlier], n) => {
+    test(`${variant}: ${name}`, () => {
+      const attention = instances.get(variant);
+      const problem = drawProblem(1000 + n, sizes, extra);
+      const given = earlier && maskOf(attention, earlier(), problem.options);
+      const list = [...(earlier?.() ?? []), masker];
+      check(problem, given, maskOf(attention, list, problem.options));
+    });
+  });
+}

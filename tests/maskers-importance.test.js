@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 import { maskers } from '../js/index.js';
 import { enginesByVariant } from './calls.js';
-import { bias, capped, cases, describe, dot, drawProblem, eachRow, maskOf, shortened } from './masker-references.js';
+import { bias, capped, describe, dot, drawProblem, eachRow, maskOf, shortened, testCases } from './masker-references.js';
 import { quantizeAll } from './quantization-reference.js';
 import { variants } from './variants.js';
 
@@ -54,15 +54,8 @@ function check(problem, given, mask, draws, options, ends) {
 }
 
 for (const variant of variants) {
-  cases.forEach(([name, sizes, extra, earlier], n) => {
-    test(`${variant}: ${name}`, () => {
-      const attention = instances.get(variant);
-      const problem = drawProblem(1000 + n, sizes, extra);
-      const given = earlier && maskOf(attention, earlier(), problem.options);
-      const list = [...(earlier?.() ?? []), maskers.importanceSampling({ draws: 12, ...quantization })];
-      check(problem, given, maskOf(attention, list, problem.options), 12, quantization);
-    });
-  });
+  testCases(variant, instances, maskers.importanceSampling({ draws: 12, ...quantization }), (problem, given, mask) =>
+    check(problem, given, mask, 12, quantization));
 
   test(`${variant}: offsets, and draws as a fraction`, () => {
     const attention = instances.get(variant);

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { maskers } from '../js/index.js';
 import { enginesByVariant } from './calls.js';
 import {
-  assertLargest, bias, capped, cases, describe, dot, drawProblem, maskOf, shortened,
+  assertLargest, bias, capped, describe, dot, drawProblem, maskOf, shortened, testCases,
 } from './masker-references.js';
 import { quantizeAll } from './quantization-reference.js';
 import { variants } from './variants.js';
@@ -28,15 +28,8 @@ function check(problem, list, mask, count, options, ends) {
 }
 
 for (const variant of variants) {
-  cases.forEach(([name, sizes, extra, earlier], n) => {
-    test(`${variant}: ${name}`, () => {
-      const attention = instances.get(variant);
-      const problem = drawProblem(1000 + n, sizes, extra);
-      const given = earlier && maskOf(attention, earlier(), problem.options);
-      const list = [...(earlier?.() ?? []), maskers.pqCache({ heavySize: 9, ...quantization })];
-      check(problem, given, maskOf(attention, list, problem.options), 9, quantization);
-    });
-  });
+  testCases(variant, instances, maskers.pqCache({ heavySize: 9, ...quantization }), (problem, given, mask) =>
+    check(problem, given, mask, 9, quantization));
 
   test(`${variant}: options`, () => {
     const attention = instances.get(variant);

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { maskers } from '../js/index.js';
 import { enginesByVariant } from './calls.js';
-import { assertLargest, cases, describe, dot, drawProblem, maskOf, shortened } from './masker-references.js';
+import { assertLargest, describe, dot, drawProblem, maskOf, shortened, testCases } from './masker-references.js';
 import { philox } from './oracle.js';
 import { variants } from './variants.js';
 
@@ -57,16 +57,9 @@ function check(problem, given, mask, count, options) {
 }
 
 for (const variant of variants) {
-  cases.forEach(([name, sizes, extra, earlier], n) => {
-    test(`${variant}: ${name}`, () => {
-      const attention = instances.get(variant);
-      const problem = drawProblem(1000 + n, sizes, extra);
-      const given = earlier && maskOf(attention, earlier(), problem.options);
-      const options = { tables: 3, seed: 4 };
-      const list = [...(earlier?.() ?? []), maskers.socket({ heavySize: 9, ...options })];
-      check(problem, given, maskOf(attention, list, problem.options), 9, options);
-    });
-  });
+  const options = { tables: 3, seed: 4 };
+  testCases(variant, instances, maskers.socket({ heavySize: 9, ...options }), (problem, given, mask) =>
+    check(problem, given, mask, 9, options));
 
   test(`${variant}: options`, () => {
     const attention = instances.get(variant);
