@@ -92,6 +92,14 @@ export function checkInteger(value, name, low, high) {
   return value;
 }
 
+/** [begin, end] inside 0..length; all of it where there is none. */
+export function checkRange(range, name, length) {
+  if (range === undefined) return [0, length];
+  if (!Array.isArray(range) || range.length !== 2) throw typeError(name, 'an array [begin, end]', range);
+  const begin = checkInteger(range[0], `${name}[0]`, 0, length);
+  return [begin, checkInteger(range[1], `${name}[1]`, begin, length)];
+}
+
 /** Checks `dims` and returns their product, or throws where it is not an exact integer. */
 export function checkDims(dims, name) {
   if (!Array.isArray(dims)) throw typeError(name, 'an array of dimensions', dims);

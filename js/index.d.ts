@@ -566,7 +566,7 @@ export type BlockSize = number | readonly [number, number];
 /** What a mask keeps of each block; blocks are row-major over `dims`. */
 export interface BlockMap {
   blockSize: [number, number];
-  /** [batch, heads, rows of blocks, columns of blocks] */
+  /** [batch, heads, rows of blocks, columns of blocks] of what was counted */
   dims: [number, number, number, number];
   /** Pairs kept in each block. */
   counts: Uint32Array;
@@ -754,8 +754,16 @@ export class Mask {
   applyInverse(x: Float32Array): Float32Array;
   applyInverse(x: TensorLike | Tensor): TensorResult;
 
-  /** What is kept of each block. All blocks are full if empty. */
-  blockMap(blockSize: BlockSize): BlockMap;
+  /**
+   * What is kept of each block. All blocks are full if empty. Only the rows that are asked for are read.
+   * @param options.rows, options.columns ranges [begin, end) of blocks; all by default
+   * @param options.batch, options.head the only one to count, in the mask's own shape; all by default
+   * @throws RangeError for ranges that reach beyond the blocks there are
+   */
+  blockMap(
+    blockSize: BlockSize,
+    options?: { rows?: readonly [number, number]; columns?: readonly [number, number]; batch?: number; head?: number },
+  ): BlockMap;
   /**
    * Queries i0 .. i1 - 1 of one head (0 of batch 0 by default) as compressed sparse rows in new arrays, columns
    * ascending. No entries if empty.

@@ -205,9 +205,9 @@ export class Mask {
     return this.#map(x, (value, weight) => value / weight);
   }
 
-  blockMap(blockSize) {
+  blockMap(blockSize, options) {
     const form = this.#open();
-    return countBlocks(this.shape, form.kind === 'empty' ? FULL : form, blockSize);
+    return countBlocks(this.shape, form.kind === 'empty' ? FULL : form, blockSize, options);
   }
 
   rows(i0, i1, options = {}) {

@@ -11,8 +11,8 @@ import {
   checkChoice,
   checkCode,
   checkDims,
-  checkInteger,
   checkOptions,
+  checkRange,
   formatDims,
   rangeError,
   sameDims,
@@ -194,16 +194,8 @@ function checkPartialsOptions(options, known, method) {
 function readMatrixWindow(call, window) {
   checkOptions(window, 'weightsWindow', KNOWN_TO_MATRIX_WINDOW);
   const { rows, columns } = window;
-  if (rows !== undefined) [call.rowBegin, call.rowEnd] = readRange(rows, 'weightsWindow.rows', call.queryLength);
-  if (columns !== undefined) {
-    [call.columnBegin, call.columnEnd] = readRange(columns, 'weightsWindow.columns', call.keyLength);
-  }
-}
-
-function readRange(range, name, length) {
-  if (!Array.isArray(range) || range.length !== 2) throw typeError(name, 'an array [begin, end]', range);
-  const begin = checkInteger(range[0], `${name}[0]`, 0, length);
-  return [begin, checkInteger(range[1], `${name}[1]`, begin, length)];
+  [call.rowBegin, call.rowEnd] = checkRange(rows, 'weightsWindow.rows', call.queryLength);
+  [call.columnBegin, call.columnEnd] = checkRange(columns, 'weightsWindow.columns', call.keyLength);
 }
 
 function outputDims({ batch, heads, queryLength, valueDim, outputLayout }) {

@@ -60,7 +60,51 @@ function assertAgrees(mask, { shape, weights }, random) {
   assert.deepEqual(rows.weights, sparse.weights.slice(from, to), 'rows: weights');
 
   const blockSize = random.pick([1, 2, 4, 64, [3, 5], [2, 33], [1000, 32]]);
-  assert.deepEqual(mask.blockMap(blockSize), blockMapOf({ shape, weights }, blockSize), `blockMap ${blockSize}`);
+  const whole = blockMapOf({ shape, weights }, blockSize);
+  assert.deepEqual(mask.blockMap(blockSize), whole, `blockMap ${blockSize}`);
+  const window = drawWindow(whole.dims, random);
+  assert.deepEqual(mask.blockMap(blockSize, window), windowOf(whole, window), `blockMap ${blockSize}, part of it`);
+}
+
+/** Ranges of blocks, one head and one batch, each of them perhaps. */
+function drawWindow([batches, heads, rows, columns], random) {
+  const range = (length) => {
+    const begin = random.integer(0, length);
+    return [begin, random.integer(begin, length)];
+  };
+  const window = {};
+  if (random.chance(0.7)) window.rows = range(rows);
+  if (random.chance(0.7)) window.columns = range(columns);
+  if (random.chance(0.5)) window.batch = random.integer(0, batches - 1);
+  if (random.chance(0.5)) window.head = random.integer(0, heads - 1);
+  return window;
+}
+
+/** The part of a whole block map that a window is. */
+function windowOf(whole, { rows, columns, batch, head }) {
+  const one = (at, length) => (at === undefined ? [0, length] : [at, at + 1]);
+  const ranges = [
+    one(batch, whole.dims[0]),
+    one(head, whole.dims[1]),
+    rows ?? [0, whole.dims[2]],
+    columns ?? [0, whole.dims[3]],
+  ];
+  const [, heads, height, width] = whole.dims;
+  const places = ranges.reduce(
+    (places, [begin, end]) => places.flatMap((place) => Array.from({ length: end - begin }, (_, n) => [...place, begin + n])),
+    [[]],
+  ).map(([b, h, i, j]) => ((b * heads + h) * height + i) * width + j);
+  const kinds = Uint8Array.from(places, (at) => whole.kinds[at]);
+  const total = (kind) => kinds.filter((each) => each === kind).length;
+  return {
+    blockSize: whole.blockSize,
+    dims: ranges.map(([begin, end]) => end - begin),
+    counts: Uint32Array.from(places, (at) => whole.counts[at]),
+    kinds,
+    skipped: total(0),
+    partial: total(1),
+    full: total(2),
+  };
 }
 
 function blockMapOf({ shape, weights }, blockSize) {

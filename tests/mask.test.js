@@ -151,6 +151,12 @@ test('bad arguments: the name, the value, what was expected', () => {
   refuses(() => mask.rows(0, 3), RangeError, /i1/, /3/);
   refuses(() => mask.rows(0, 1, { head: 1 }), RangeError, /head/, /1/);
   refuses(() => mask.blockMap('4'), TypeError, /blockSize/, /'4'/);
+  refuses(() => mask.blockMap(2, { rows: [0, 2] }), RangeError, /rows\[1\]/, /0\.\.1/, /2/);
+  refuses(() => mask.blockMap(2, { columns: [2, 1] }), RangeError, /columns\[1\]/, /2\.\.2/, /1/);
+  refuses(() => mask.blockMap(2, { columns: 1 }), TypeError, /columns/, /\[begin, end\]/);
+  refuses(() => mask.blockMap(2, { head: 1 }), RangeError, /head/, /1/);
+  refuses(() => mask.blockMap(2, { batch: -1 }), RangeError, /batch/, /-1/);
+  refuses(() => mask.blockMap(2, { heads: 0 }), TypeError, /heads/, /head\?/);
 });
 
 // -------------------------------------------------------------------------------------------------- algebra, disposal
@@ -218,6 +224,9 @@ test('long structured masks are counted without visiting pairs', () => {
   assert.equal(full, 8 * 255);
   assert.equal(partial + full + skipped, 8 * 256 * 256);
   assert.deepEqual([...mask.rows(300, 301, { head: 7 }).indices.subarray(0, 5)], [0, 1, 2, 3, 45]);
+  const part = mask.blockMap(128, { rows: [254, 256], columns: [251, 256], head: 7 });
+  assert.deepEqual(part.dims, [1, 1, 2, 5]);
+  assert.deepEqual([...part.kinds], [0, 1, 2, 1, 0, 0, 0, 1, 2, 1]);
 });
 
 // ------------------------------------------------------------------------------------------------------------- formats
