@@ -15,17 +15,21 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 every    := -std=c11 -ffp-contract=off $(warnings) $(if $(CI),-Werror) -Isrc
 
 .DELETE_ON_ERROR:
-.PHONY: build help test test-c test-nodes fuzz demo bench bench-maskers check format emscripten wasi wasm native clean
+.PHONY: build help test test-c test-nodes fuzz dist demo bench bench-maskers check format emscripten wasi wasm native clean
 
-build: js/abi.js js/binary-base.js js/binary-relaxed.js build/tests/bits-base.wasm build/tests/bits-relaxed.wasm native
+# What pictures need of other packages: colours, outlines of letters, panning and zooming.
+drawn := $(patsubst %,attention-map/%.js,ramps glyphs zoom)
+
+build: js/abi.js js/binary-base.js js/binary-relaxed.js $(drawn) build/tests/bits-base.wasm build/tests/bits-relaxed.wasm native
 
 help:
 	@echo 'make build         the library, both wasm variants and the files generated from them'
 	@echo 'make test          C, Node and browser tests (CHROMIUM=path names a browser)'
-	@echo 'make demo          serves the demo on localhost (PORT=n)'
+	@echo 'make dist          the demo as static files, in web-demo/dist'
+	@echo 'make demo          builds these and serves them on localhost (PORT=n)'
 	@echo 'make bench         measures speed; make bench-maskers that of maskers'
 	@echo 'make check         sanitizers, a short fuzz run, formatting, lint and types'
-	@echo 'make test-nodes    the Node tests on Node 20, 24 and 26 from npm'
+	@echo 'make test-nodes    the Node tests on Node 20, 24 and 26 from npm (cases=n: how many random ones)'
 	@echo 'make emscripten    the library and the C tests with emcc'
 	@echo 'make wasi          the library and the C tests for WASI'
 	@echo 'make format        lays out the C sources as `make check` wants them'
@@ -74,6 +78,15 @@ js/abi.js: build/abi.wasm
 	node tools/abi.mjs $(headers) $< > $@
 js/binary-%.js: js/%.wasm tools/embed.mjs
 	node tools/embed.mjs $< > $@
+attention-map/ramps.js: tools/ramps.mjs node_modules/.package-lock.json
+	node $< > $@
+attention-map/glyphs.js: tools/font.mjs node_modules/.package-lock.json
+	node $< > $@
+
+# ---- What the heat map takes of other packages ----
+
+attention-map/zoom.js: tools/zoom.mjs node_modules/.package-lock.json
+	node tools/zoom.mjs > $@
 
 # ---- Native code, and Emscripten, whose compiler stands in for cc ----
 
@@ -134,7 +147,7 @@ always:
 
 # ---- What is done with them ----
 
-node_test  = --test --test-reporter=spec tests/*.test.js
+node_test  = --test --test-concurrency=2 --test-reporter=spec tests/*.test.js
 # $(call need,program,package) stops with the name of what is missing
 need       = @command -v $(1) > /dev/null || { echo 'make $@ needs $(1) (Debian: apt-get install $(2))'; exit 1; }
 
@@ -148,8 +161,10 @@ test-c: $(out)/tests/test$(exe)
 fuzz: $(fuzzers:%=$(out)/tests/fuzz_%)
 	cd $(out) && $(foreach f,$(fuzzers),tests/fuzz_$(f) $(if $(fuzz_driver),,-max_total_time=$(or $(seconds),20) -max_len=4096 -verbosity=0 -print_funcs=0) &&) true
 
-demo: build
-	@PORT=$(PORT) node tools/serve.mjs
+dist: build
+	node tools/build-demo.mjs
+demo: dist
+	@PORT=$(PORT) node tools/serve.mjs web-demo/dist
 
 bench_jobs = $(foreach v,base relaxed,$(call compile,$(wasm_$(v)),bench/limit.c,build/bench/limit-$(v).o) \
                'wasm-ld $(wasm_link) --export-all build/bench/limit-$(v).o -o build/bench/limit-$(v).wasm')
@@ -196,7 +211,7 @@ build/nodes/node_modules/.package-lock.json: Makefile
 	  $(foreach v,20 24 26,node$(v)@npm:node-$(platform)@$(v))
 	@touch $@
 test-nodes: build build/nodes/node_modules/.package-lock.json
-	$(foreach v,$(nodes),build/nodes/node_modules/node$(v)/bin/node $(flags_node$(v)) $(node_test) &&) true
+	$(foreach v,$(nodes),$(cases:%=ATTN_CASES=%) build/nodes/node_modules/node$(v)/bin/node $(flags_node$(v)) $(node_test) &&) true
 
 clean:
-	rm -rf build js/abi.js js/binary-base.js js/binary-relaxed.js js/base.wasm js/relaxed.wasm
+	rm -rf build web-demo/dist js/abi.js js/binary-base.js js/binary-relaxed.js js/base.wasm js/relaxed.wasm $(drawn)

@@ -6,7 +6,7 @@ import js from '@eslint/js';
 import globals from 'globals';
 
 export default [
-  { ignores: ['build/', '**/node_modules/', 'js/abi.js', 'js/binary-*.js', '**/*.ts'] },
+  { ignores: ['build/', '**/node_modules/', 'web-demo/dist/', 'js/abi.js', 'js/binary-*.js', 'attention-map/{ramps,glyphs,zoom}.js', '**/*.ts'] },
   js.configs.recommended,
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
@@ -19,7 +19,7 @@ export default [
   },
   // The package runs in browsers, workers and Node: it may use what all of them have.
   { files: ['js/**'], languageOptions: { globals: globals['shared-node-browser'] } },
-  { files: ['web-demo/**'], languageOptions: { globals: globals.browser } },
+  { files: ['web-demo/**', 'attention-map/**', 'examples/*.js'], languageOptions: { globals: globals.browser } },
   { files: ['bin/**', 'cli/**', 'tests/**', 'tools/**', 'bench/**', 'examples/**', '*.js'], languageOptions: { globals: globals.nodeBuiltin } },
-  { files: ['tests/browser/**'], languageOptions: { globals: { ...globals.browser, ...globals.nodeBuiltin } } },
+  { files: ['tests/browser/**', 'bench/page.js'], languageOptions: { globals: { ...globals.browser, ...globals.nodeBuiltin } } },
 ];

@@ -5,6 +5,7 @@
  * central directory and are checked before use; no zip64, no encryption, no more than one disk.
  */
 
+import { crc32 } from './crc32.js';
 import { inflate } from './inflate.js';
 import { allocate } from './tensor.js';
 
@@ -136,16 +137,3 @@ export async function readMember({ name, isDeflated, length, crc, packed }, maxB
 function invalid(name, what) {
   return new RangeError(`${name}: ${what}`);
 }
-
-function crc32(bytes) {
-  const table = CRC_TABLE;
-  let crc = -1;
-  for (let at = 0; at < bytes.length; at++) crc = table[(crc ^ bytes[at]) & 255] ^ (crc >>> 8);
-  return ~crc >>> 0;
-}
-
-const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  return crc;
-});

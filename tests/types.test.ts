@@ -33,6 +33,7 @@ import {
   type TensorLike,
   type TensorResult,
 } from 'masked-attention';
+import type { AttentionMap, MapSource } from 'masked-attention/attention-map';
 
 /** Compiles only where the two types are the same. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : never;
@@ -183,11 +184,12 @@ export async function mustCompile(): Promise<void> {
     Mask.causal(shape).or(Mask.full(shape)).and(Mask.sinks(shape, 1)).not(),
   ];
   const [mask] = masks as [Mask];
-  const measured: [boolean, boolean, number, number] = [
+  const measured: [boolean, boolean, number, number, number] = [
     mask.isEmpty(),
     mask.isFull(),
     mask.density(),
     mask.get(0, 0, 1, 1),
+    mask.blockMap([1, 2], { rows: [0, 1], columns: [0, 1], batch: 0, head: 0 }).skipped,
   ];
   const dense: Float32Array = mask.merge(Mask.full(shape)).toDense();
   const indices: Uint32Array = mask.toIndices().indices;
@@ -513,4 +515,26 @@ export async function mustNotCompile(): Promise<void> {
   // @ts-expect-error the set of codes is closed
   new AttentionError('oops', 'x');
   void wrong;
+}
+
+export function usesAttentionMap(source: MapSource, weights: TensorResult): void {
+  const map = document.createElement('attention-map');
+  same<typeof map, AttentionMap>(true);
+  map.data = { weights, tokens: ['a', 'b'] };
+  map.data = { queries: weights, keys: weights, causal: true, sparseAttentionMask: Mask.sinks([1, 1, 2, 2], 1) };
+  map.source = source;
+  map.scale = 'log';
+  map.view = { x: 0, y: 0, zoom: 4 };
+  map.window = { left: 3 };
+  map.describe = async ({ query, key, value }) => `${query} ${key} ${value.toFixed(2)}`;
+  map.addEventListener('attention-draw', ({ detail: { rows: [begin, end], keep } }) => keep && end - begin);
+  map.addEventListener('click', (event) => event.clientX);
+  // @ts-expect-error not a colour map
+  map.colors = 'jet';
+  // @ts-expect-error a cell has a key
+  map.cursor = { query: 1 };
+  // @ts-expect-error a source reads cells
+  map.source = { shape: [1, 1, 2, 2] };
+  // @ts-expect-error nothing to draw
+  map.data = { causal: true };
 }
