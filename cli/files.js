@@ -5,27 +5,14 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { dirname, extname } from 'node:path';
 
+import { ARRAY_FILES, openArrays } from '../js/array-files.js';
 import { eitherOf, formatDims } from '../js/checks.js';
-import { readNpy, readNpyHeader, writeNpy } from '../js/npy.js';
-import { formatSafetensors, parseSafetensors } from '../js/safetensors.js';
-import { readMember, readZip, writeZip } from '../js/zip.js';
+import { writeNpy } from '../js/npy.js';
+import { formatSafetensors } from '../js/safetensors.js';
+import { writeZip } from '../js/zip.js';
 import { FileError, UsageError } from './errors.js';
 
 const CHUNK = 2 ** 30; // what the system reads or writes at once has a limit
-const NPY_TYPES = ['b1', 'i1', 'u1', 'i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f2', 'f4', 'f8'];
-const NPY_NAMES = {
-  b1: 'bool',
-  i1: 'int8',
-  u1: 'uint8',
-  i2: 'int16',
-  u2: 'uint16',
-  i4: 'int32',
-  u4: 'uint32',
-  i8: 'int64',
-  u8: 'uint64',
-  f4: 'float32',
-  f8: 'float64',
-};
 const DESCRS = { float32: '<f4', float16: '<f2', bool: '|b1', uint32: '<u4' };
 const REASONS = {
   ENOENT: 'no such file',
@@ -77,9 +64,9 @@ function withFile(path, mode, name, use) {
 export class Arrays {
   #files = new Map();
 
-  /** The arrays of a file: { names, read(name) }, where a .npy file has one, without a name. */
-  async open(path, name) {
-    if (!this.#files.has(path)) this.#files.set(path, await openArrays(path, name));
+  /** The arrays of a file, as openArrays gives them. */
+  open(path, name) {
+    if (!this.#files.has(path)) this.#files.set(path, openFile(path, name));
     return this.#files.get(path);
   }
 
@@ -89,9 +76,13 @@ export class Arrays {
    * @param isMapped whether somebody said so, and no other will do
    */
   async read(path, name, called, isMapped) {
-    const { names, read } = await this.open(path, name);
+    const { names, read } = this.open(path, name);
     const found = called.find((one) => names.includes(one)) ?? (!isMapped && names.length === 1 ? names[0] : undefined);
-    if (found !== undefined || names.length === 0) return read(found, name);
+    if (found !== undefined || names.length === 0) {
+      return read(found, `${name}: ${path}`).catch((cause) => {
+        throw new FileError(cause.message, { cause });
+      });
+    }
     const [first] = called;
     const others = `only ${listed(names)}; say which with --names ${name}=...`;
     throw new FileError(`${name}: ${path} has no array '${first}', ${others}`);
@@ -102,43 +93,17 @@ function listed(names) {
   return names.length > 12 ? `${names.slice(0, 12).join(', ')} and ${names.length - 12} more` : names.join(', ');
 }
 
-async function openArrays(path, name) {
+function openFile(path, name) {
   const type = extname(path).toLowerCase();
-  if (!['.npy', '.npz', '.safetensors'].includes(type)) {
-    throw new UsageError(`${name}: expected a file .npy, .npz or .safetensors, got ${path}`);
+  if (!ARRAY_FILES.includes(type)) {
+    throw new UsageError(`${name}: expected a file ${eitherOf(ARRAY_FILES)}, got ${path}`);
   }
   const bytes = readBytes(path, name);
   const where = `${name}: ${path}`;
   try {
-    if (type === '.npy') return { names: [], read: (_, label) => readArray(bytes, `${label}: ${path}`) };
-    if (type === '.safetensors') {
-      const { tensors } = parseSafetensors(bytes);
-      return { names: [...tensors.keys()], read: (one) => tensors.get(one) };
-    }
-    const members = readZip(bytes, where);
-    return {
-      names: [...members.keys()].filter((member) => member.endsWith('.npy')).map((member) => member.slice(0, -4)),
-      read: async (one, label) => {
-        const member = members.get(`${one}.npy`);
-        return readArray(await readMember(member, member.length), `${label}: ${path}: ${one}`);
-      },
-    };
+    return openArrays(bytes, type, where);
   } catch (cause) {
     throw new FileError(cause.message.startsWith(where) ? cause.message : `${where}: ${cause.message}`, { cause });
-  }
-}
-
-/** A .npy file as { data, dims, dtype }; 16-bit floats stay bits. */
-function readArray(bytes, where) {
-  try {
-    const header = readNpyHeader(bytes, where);
-    if (header?.descr === '<f2' && bytes.length === header.byteLength) {
-      return { data: new Uint16Array(bytes.slice(header.offset).buffer), dims: header.dims, dtype: 'float16' };
-    }
-    const { descr, dims, data } = readNpy(bytes, where, NPY_TYPES);
-    return { data, dims, dtype: NPY_NAMES[descr.slice(1)] ?? 'float32' };
-  } catch (cause) {
-    throw new FileError(cause.message, { cause });
   }
 }
 

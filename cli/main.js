@@ -11,6 +11,7 @@ import { EXIT_OK, EXIT_USAGE } from './errors.js';
 import { describeFlags, parseFlags } from './flags.js';
 import { print } from './print.js';
 import { explainError } from './problem.js';
+import { render } from './render.js';
 import { run } from './run.js';
 
 const COMMANDS = {
@@ -30,6 +31,16 @@ Computes attention over queries, keys and values. Without --output it says what 
 
 Compares pipelines of maskers with dense attention: density, output error, recall of the attention's mass (mean, 5th
 percentile, worst row), times, speedup, and flops as a part of the dense ones.`,
+  },
+  render: {
+    call: render,
+    line: 'a head as a picture',
+    usage: `Usage: masked-attention render Q.npy K.npy -o figure.svg [flags]
+       masked-attention render -i FILE -o figure.png [flags]
+       masked-attention render -w WEIGHTS -o figure.svg [flags]
+
+Draws the attention weights of a head (or its scores, or what is kept) with axes and a legend. Of more than 1024
+queries or keys a pixel is a block of them.`,
   },
 };
 

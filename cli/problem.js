@@ -36,8 +36,11 @@ const PLAIN = Object.entries(FLAGS).filter(
   ([name, { option }]) => typeof option === 'string' && !(name in TENSORS) && !MADE.has(option),
 );
 
-/** Options of getMaskedAttentionOutput. */
-export async function readOptions(flags) {
+/**
+ * Options of getMaskedAttentionOutput.
+ * @param optional names of tensors that may be missing
+ */
+export async function readOptions(flags, optional = []) {
   const options = {};
   for (const [name, { option }] of PLAIN) if (flags[name] !== undefined) options[option] = flags[name];
   if (flags.weights !== undefined) {
@@ -49,22 +52,24 @@ export async function readOptions(flags) {
   const names = readNames(flags.names);
   const arrays = new Arrays();
   for (const [name, tensor] of Object.entries(TENSORS)) {
-    const value = await readTensor(arrays, name, tensor, flags, names);
+    const isRequired = tensor.isRequired && !optional.includes(name);
+    const value = await readTensor(arrays, name, { ...tensor, isRequired }, flags, names);
     if (value !== undefined) options[FLAGS[name].option] = value;
   }
   if (flags['sparse-mask'] !== undefined) options.sparseAttentionMask = await readMask(flags, options);
   return options;
 }
 
-export function readNames(text) {
+/** What --names says, name of a tensor -> name in the file. */
+export function readNames(text, known = Object.keys(TENSORS)) {
   const names = new Map();
   for (const part of text?.split(',') ?? []) {
     const [, key, name] = /^\s*([^=]+?)\s*=\s*(.+?)\s*$/.exec(part) ?? [];
     if (key === undefined) throw new UsageError(`names: expected such as queries=Q,keys=K, got '${part}'`);
-    if (!Object.hasOwn(TENSORS, key)) {
-      const near = nearest(key, new Set(Object.keys(TENSORS)));
+    if (!known.includes(key)) {
+      const near = nearest(key, new Set(known));
       const hint = near === undefined ? '' : `; did you mean ${near}?`;
-      throw new UsageError(`names: ${key} is none of ${Object.keys(TENSORS).join(', ')}${hint}`);
+      throw new UsageError(`names: ${key} is none of ${known.join(', ')}${hint}`);
     }
     names.set(key, name);
   }
@@ -167,6 +172,8 @@ export function openEngine(flags) {
 
 const FLAG_OF_OPTION = new Map([
   ...Object.entries(FLAGS).flatMap(([name, { option }]) => (typeof option === 'string' ? [[option, name]] : [])),
+  ...['batch', 'head', 'rows', 'columns', 'exponent', 'decades', 'width'].map((name) => [name, name]),
+  ['skipKeys', 'skip-keys'],
   ['window.left', 'window-left'],
   ['window.right', 'window-right'],
   ['maxMemoryBytes', 'max-memory-bytes'],

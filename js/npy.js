@@ -77,8 +77,9 @@ export function readNpyHeader(bytes, name) {
   if (order === 'True' && dims.length > 1) {
     throw new RangeError(`${name}: expected C order, got Fortran order; save numpy.ascontiguousarray(array)`);
   }
-  const size = Number(/\d+$/.exec(descr)?.[0] ?? NaN);
-  const byteLength = dims.reduce((product, dim) => product * dim, size) + offset;
+  const [size] = /\d+$/.exec(descr) ?? [];
+  if (size === undefined) throw new RangeError(`${name}: expected an array of numbers, got elements of type ${descr}`);
+  const byteLength = dims.reduce((product, dim) => product * dim, Number(size)) + offset;
   if (!(byteLength <= Number.MAX_SAFE_INTEGER) || dims.some((dim) => dim >= 2 ** 31)) {
     throw new RangeError(`${name}: shape ${formatDims(dims)} of ${descr} is larger than any array`);
   }

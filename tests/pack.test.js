@@ -41,6 +41,7 @@ test('package: holds the modules, their types and wasm, and no more', () => {
     'LICENSE',
     'README.md',
     'package.json',
+    'attention-map/index.d.ts',
     'js/index.d.ts',
     'js/base.wasm',
     'js/relaxed.wasm',
@@ -49,7 +50,10 @@ test('package: holds the modules, their types and wasm, and no more', () => {
   const modules = readdirSync(join(root, 'js'))
     .filter((name) => name.endsWith('.js'))
     .map((name) => `js/${name}`);
-  const programs = ['bin', 'cli'].flatMap((name) => readdirSync(join(root, name)).map((file) => `${name}/${file}`));
+  const programs = ['bin', 'cli', 'attention-map'].flatMap((name) =>
+    readdirSync(join(root, name))
+      .filter((file) => file.endsWith('.js'))
+      .map((file) => `${name}/${file}`));
   assert.deepEqual(files, [...wanted, ...modules, ...programs].sort());
   // Every module that a module imports is there, and every export points at a file; what browsers load is in js/.
   for (const path of [...modules, ...programs])
@@ -72,7 +76,7 @@ test('package: sizes', (t) => {
     sizes[variant] = gzipSync(readFileSync(join(root, `js/${variant}.wasm`)), { level: 9 }).length;
     assert.ok(sizes[variant] <= 48_000, `${variant}.wasm is ${sizes[variant]} bytes gzipped, over 48 kB`);
   }
-  assert.ok(sizes.package <= 800_000, `the package is ${sizes.package} bytes unpacked, over 800 kB`);
+  assert.ok(sizes.package <= 1_200_000, `the package is ${sizes.package} bytes unpacked, over 1200 kB`);
   t.diagnostic(`unpacked ${sizes.package} bytes; gzipped wasm: base ${sizes.base}, relaxed ${sizes.relaxed}`);
 });
 
