@@ -7,19 +7,19 @@
  */
 import { readFileSync } from 'node:fs';
 import { createAttention } from '../js/index.js';
-import { readSample } from '../web-demo/sample.js';
+import { readSample } from '../web-demo/files/sample.js';
 
 const file = process.argv[2] ?? new URL('../samples/attention.safetensors', import.meta.url);
-const { text, steps, scaling, characters, blocks } = readSample(readFileSync(file));
+const { text, tokens, layers } = readSample(readFileSync(file));
+const characters = tokens.keys;
+const steps = characters.length;
 const attention = await createAttention();
 console.log(`"${text}", ${steps} steps, ${attention.info().variant} variant`);
 
-for (const [block, { queries, keys, values, weights: model }] of blocks.entries()) {
-  const { weights } = attention.getMaskedAttentionOutput({
-    queries, keys, values, scaling, returnAttentionWeights: true,
-  });
+for (const [layer, { problem, weights: model }] of layers.entries()) {
+  const { weights } = attention.getMaskedAttentionOutput({ ...problem, returnAttentionWeights: true });
   const off = weights.data.reduce((most, weight, n) => Math.max(most, Math.abs(weight - model.data[n])), 0);
-  console.log(`\nlayer ${block + 1}: at most ${off.toExponential(1)} off the model's own weights`);
+  console.log(`\nlayer ${layer + 1}: at most ${off.toExponential(1)} off the model's own weights`);
   console.log('head  mean distance  keys in use  looked at most');
   for (let head = 0; head < weights.dims[1]; head++) {
     const rows = weights.data.subarray(head * steps ** 2, (head + 1) * steps ** 2);

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { createAttention } from '../js/index.js';
-import { readSample } from '../web-demo/sample.js';
+import { readSample } from '../web-demo/files/sample.js';
 import { formatSafetensors, parseSafetensors, SafetensorsError } from '../js/safetensors.js';
 import { variants } from './variants.js';
 
@@ -32,11 +32,13 @@ for (const variant of variants) {
   for (const file of files) {
     test(`${file}: the model's own weights to 5e-7, ${variant}`, async () => {
       const attention = await createAttention({ variant });
-      const { blocks, scaling, steps } = readSample(read(file));
-      assert.equal(blocks.length, 2);
-      for (const { queries, keys, values, weights: model } of blocks) {
+      const { layers, tokens } = readSample(read(file));
+      assert.equal(layers.length, 2);
+      for (const { problem, weights: model } of layers) {
+        const { values } = problem;
+        const steps = tokens.keys.length;
         const { output, weights } = attention.getMaskedAttentionOutput({
-          queries, keys, values, scaling, outputLayout: 'bhsd', returnAttentionWeights: true,
+          ...problem, outputLayout: 'bhsd', returnAttentionWeights: true,
         });
         assert.deepEqual(weights.dims, [1, 8, steps, steps]);
         assert.ok(largestDifference(weights.data, model.data) <= 5e-7);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Serves this folder on localhost for the demo and the browser tests. PORT=n node tools/serve.mjs prints the address;
-// without PORT it is 8080, or any free port where that is taken.
+// Serves a folder on localhost, this one if none is named, for the demo and the browser tests. PORT=n node
+// tools/serve.mjs [folder] prints the address; without PORT it is 8080, or any free port where that is taken.
 
 import { createReadStream } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
@@ -28,7 +28,7 @@ async function resolveFile(root, pathname) {
     const decoded = decodeURIComponent(pathname);
     if (decoded.includes('\0') || decoded.split(/[/\\]/).some((part) => part.startsWith('.'))) return undefined;
     const path = await realpath(join(root, decoded));
-    if (!path.startsWith(root + sep)) return undefined;
+    if (path !== root && !path.startsWith(root + sep)) return undefined;
     const info = await stat(path);
     if (!info.isDirectory()) return { path, size: info.size };
     return pathname.endsWith('/') ? await resolveFile(root, `${pathname}index.html`) : { redirect: `${pathname}/` };
@@ -52,8 +52,8 @@ export async function serve({ port = 0, root = fileURLToPath(new URL('..', impor
     };
     if (!['GET', 'HEAD'].includes(request.method)) return answer(405, { allow: 'GET, HEAD' });
     const pathname = request.url.replace(/[?#].*$/, '').replace(/^\/+/, '/');
-    if (pathname === '/') return answer(302, { location: '/web-demo/' });
     const file = await resolveFile(folder, pathname);
+    if (!file && pathname === '/') return answer(302, { location: '/web-demo/' });
     if (!file) return answer(404);
     if (file.redirect) return answer(301, { location: file.redirect });
     response.writeHead(200, {
@@ -81,8 +81,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     process.exit(1);
   }
   try {
-    const server = await serve({ port: Number(wanted || 8080) })
-      .catch((error) => (error.code === 'EADDRINUSE' && !wanted ? serve() : Promise.reject(error)));
+    const [, , root] = process.argv;
+    const server = await serve({ port: Number(wanted || 8080), root })
+      .catch((error) => (error.code === 'EADDRINUSE' && !wanted ? serve({ root }) : Promise.reject(error)));
     console.log(`http://localhost:${server.address().port}/  (Ctrl+C ends it)`);
   } catch (error) {
     console.error(error.code === 'EADDRINUSE' ? `PORT=${wanted} is taken` : error.message);

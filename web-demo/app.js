@@ -1,279 +1,258 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * The page: state -> compute.js -> heatmap.js. Every change goes through update(), which brings the state inside the
- * sample's sizes, writes the URL, computes what the masks changed and draws. What a test wants to know is in
- * body.dataset.
+ * The page: state -> questions to the workers -> panels. Every change goes through change(), which brings the state
+ * inside the data's sizes, writes the URL and draws; drawing asks for what the state needs and shows what is there.
+ * What a test wants to know is in body.dataset.
  */
-import { weightColors } from './colors.js';
-import { drawCurve } from './curve.js';
-import { drawLarge, drawSmall } from './heatmap.js';
-import { density, isKept } from './masking.js';
-import { readSample } from './sample.js';
-import { clampState, formatState, parseState } from './state.js';
-import {
-  byId, checkHead, describeCell, duration, fillLayers, fillHeads, fillLegend, fillMaskers, headButtons, percent, showMasker,
-  showMessage,
-} from './view.js';
+import '../attention-map/element.js';
+import { THEMES } from '../attention-map/themes.js';
+import { Client } from './client.js';
+import { listSamples, openSample, prepare } from './data.js';
+import { describeCell, describeRegion } from './describe-cell.js';
+import { applyChoice, readFiles } from './files/dataset.js';
+import { changeByDrag, changeByDrawing } from './gestures.js';
+import { History } from './history.js';
+import { drawPage } from './page.js';
+import { ask } from './questions.js';
+import { configurationOf, recipesOf } from './recipes.js';
+import { clampState, DEFAULTS, formatState, parseState } from './state.js';
+import { Wanted } from './wanted.js';
 
-const SAMPLES = new URL('../samples/', import.meta.url);
-const MODEL_TOLERANCE = 5e-7;
-const SETTLE_MS = 150; // times and the URL follow once the reader pauses
-const PRESETS = [
-  { name: 'None', causal: false, left: Infinity, right: Infinity, sinks: 0 },
-  { name: 'Causal', causal: true, left: Infinity, right: Infinity, sinks: 0 },
-  { name: 'Window ±4', causal: false, left: 4, right: 4, sinks: 0 },
-  { name: 'Window and sinks', causal: true, left: 6, right: Infinity, sinks: 2 },
-];
+const SETTLE_MS = 150; // the URL follows once the reader pauses: browsers ration its changes
+const STEP_MS = 300; // of decoding that is played
+const UNDONE = ['a', 'b', 'causal']; // what undo and redo move through
 
-const page = { state: parseState(location.search) };
+const client = new Client();
+const history = new History();
+const wanted = new Wanted(draw);
+
+/** Everything the panels draw from: `state` is in the URL, the rest is not. */
+const model = {
+  state: DEFAULTS,
+  samples: [],
+  data: undefined,
+  choice: undefined, // of readings of dropped files
+  preview: undefined, // the head under the pointer
+  message: 'Loading a sample …',
+  failed: false,
+  saved: '',
+  tool: 'look',
+  blockSize: 4,
+  pageSize: 4,
+  measure: 'error',
+  playing: undefined,
+  theme: undefined, // of cells that are not kept, in small pictures
+};
+const dark = matchMedia('(prefers-color-scheme: dark)');
+const sources = new Map(); // by name: a map takes another object for other data
+
+const actions = {
+  change,
+  undo: () => restore(history.undo(undone())),
+  redo: () => restore(history.redo(undone())),
+  endGesture: () => history.endGesture(),
+  setRecipe: (recipe, gesture) => change({ [model.state.edited]: recipe }, gesture),
+  load: (slot, recipe) => change({ [slot]: recipe }),
+  draw: (slot, detail) => change({ [slot]: changeByDrawing(recipesOf(model)[slot], detail) }),
+  drag: (slot, { handle, value, done }) => {
+    change({ [slot]: changeByDrag(recipesOf(model)[slot], handle, value) }, `drag ${slot} ${handle}`);
+    if (done) history.endGesture();
+  },
+  preview: (preview) => show({ preview }),
+  moveTo: ({ detail: { query, key, locked }, target }) => follow({ cursor: { query, key, locked } }, target),
+  see: ({ detail: { x, y, zoom }, target }) => follow({ view: { x, y, zoom } }, target),
+  describe: { a: (cell) => describe('a', cell), b: (cell) => describe('b', cell), regions: describeRegion },
+  setTool: (tool) => show({ tool }),
+  setBlockSize: (blockSize) => show({ blockSize }),
+  setPageSize: (pageSize) => show({ pageSize }),
+  setMeasure: (measure) => show({ measure }),
+  play,
+  dismiss: () => show({ message: '' }),
+  openSample: (name) => opened(() => openSample(name), { keep: false }),
+  openFiles: (files) => opened(() => readDropped(files).then(prepareOrChoose), { keep: false }),
+  choose: (index) => opened(() => applyChoice(model.choice, index).then(prepareOrChoose), { keep: false }),
+  closeChoice: () => show({ choice: undefined }),
+  save: (file) => report(async () => (await import('./save.js')).save(file, { model, client, map: document.querySelector(`attention-map[data-slot="${model.state.compare ? model.state.edited : 'a'}"]`) })),
+  copyLink: () => report(async () => {
+    await navigator.clipboard.writeText(location.href);
+    return 'Link copied';
+  }),
+};
+
 addEventListener('error', ({ error, message }) => fail(error ?? new Error(message)));
 addEventListener('unhandledrejection', ({ reason }) => fail(reason));
+listen();
 start();
 
 async function start() {
-  page.compute = await loadPart('./compute.js');
-  page.maskers = await loadPart('./maskers.js');
-  page.engine = await page.compute.openEngine();
-  page.index = await fetchSample('index.json').then((response) => response.json());
-  byId('sample').replaceChildren(...page.index.map(({ name, text }) => new Option(text, name)));
-  const { variant, why } = page.engine.info();
-  document.body.dataset.variant = variant;
-  byId('fact-variant').textContent = variant;
-  byId('why').textContent = why;
-  listen();
-  const known = page.index.some(({ name }) => name === page.state.sample);
-  await loadSample(known ? page.state.sample : page.index[0].name);
+  const { state, ignored } = parseState(location.search);
+  model.state = state;
+  try {
+    model.samples = await listSamples();
+  } catch (error) {
+    return fail(error);
+  }
+  const known = model.samples.some(({ name }) => name === state.sample);
+  await opened(() => openSample(known ? state.sample : model.samples[0].name), { keep: true });
+  if (ignored.length > 0) show({ message: `This link says what the page does not know: ${ignored.join(', ')}.` });
+  show({ engine: await client.paint('info') });
 }
 
-/** A module that needs the package. */
-function loadPart(path) {
-  return import(path).catch((cause) => {
-    const message = 'The package is not there. Build it with “make” in the repository, then reload this page.';
-    throw new Error(message, { cause });
+/**
+ * Opens what `read` gives: a data set, or a choice of readings to ask about.
+ * @param {{ keep: boolean }} options whether the state belongs to this data, as it does for a link
+ */
+async function opened(read, { keep }) {
+  const token = (model.opening = {});
+  try {
+    const data = await read();
+    if (token !== model.opening) return; // something else was opened meanwhile
+    if (data.readings) return show({ choice: data });
+    await client.load(data);
+    if (token !== model.opening) return;
+    take(data, keep);
+  } catch (error) {
+    if (token === model.opening) fail(error);
+  }
+}
+
+function take(data, keep) {
+  const look = ['show', 'scale', 'exponent', 'range', 'colors'].map((name) => [name, model.state[name]]);
+  const state = keep ? model.state : { ...DEFAULTS, ...Object.fromEntries(look) };
+  sources.clear();
+  history.clear();
+  wanted.keep(new Set());
+  Object.assign(model, { data, state, choice: undefined, preview: undefined, message: '', failed: false });
+  apply({ sample: data.name });
+}
+
+function prepareOrChoose(data) {
+  return data.readings ? data : prepare(data);
+}
+
+async function readDropped(files) {
+  const read = Array.from(files, async (file) => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) }));
+  return readFiles(await Promise.all(read));
+}
+
+/** @param {string} [gesture] see History.record */
+function change(changes, gesture) {
+  if (UNDONE.some((name) => name in changes)) history.record(undone(), gesture);
+  apply(changes);
+}
+
+function undone() {
+  return Object.fromEntries(UNDONE.map((name) => [name, model.state[name]]));
+}
+
+function restore(values) {
+  apply(values);
+}
+
+function apply(changes) {
+  const { layers } = model.data;
+  const layer = Math.min(changes.layer ?? model.state.layer, layers.length - 1);
+  model.state = clampState({ ...model.state, ...changes }, { layers: layers.length, shape: layers[layer].shape });
+  writeUrl();
+  draw();
+}
+
+/** Changes what no link carries. */
+function show(changes) {
+  Object.assign(model, changes);
+  draw();
+}
+
+/** Once for all changes of one turn. */
+function draw() {
+  if (model.drawing) return;
+  model.drawing = true;
+  queueMicrotask(() => {
+    model.drawing = false;
+    model.theme = THEMES[dark.matches ? 'dark' : 'light'];
+    if (model.data) ask(model, client, wanted);
+    const results = (name) => wanted.get(name);
+    drawPage({ ...model, results, sources: sourcesNow(), canUndo: history.canUndo, canRedo: history.canRedo }, actions);
+    document.body.dataset.state = model.failed ? 'error' : !model.data ? 'loading' : wanted.pending ? 'computing' : 'ready';
   });
 }
 
-async function fetchSample(file) {
-  const response = await fetch(new URL(file, SAMPLES)).catch((cause) => ({ ok: false, cause }));
-  if (response.ok) return response;
-  throw new Error(`The sample file “${file}” could not be loaded from the server.`, { cause: response.cause });
+/** What the maps show: the masks that were prepared last, so that the old picture stays until the new one is there. */
+function sourcesNow() {
+  return Object.fromEntries(['a', 'b', 'regions'].map((slot) => {
+    const name = wanted.get(`prepare:${slot}`).value;
+    if (name !== undefined && !sources.has(name)) {
+      const { shape } = model.data.layers[model.state.layer];
+      sources.set(name, slot === 'regions' ? client.regions(name, shape) : client.source(name, shape));
+    }
+    return [slot, sources.get(name)];
+  }));
 }
 
-/** Computes the dense weights of every layer once: what the masked ones are compared with. */
-async function loadSample(name) {
-  document.body.dataset.state = 'loading';
-  page.wanted = name;
-  const { file } = page.index.find((entry) => entry.name === name);
-  const sample = readSample(await (await fetchSample(file)).arrayBuffer());
-  if (name !== page.wanted) return; // another one was chosen meanwhile
-  page.sample = sample;
-  page.dense = sample.blocks.map((_, layer) => page.compute.attend(page.engine, sample, layer));
-  page.difference = Math.max(...sample.blocks.map(({ weights }, layer) =>
-    page.compute.maxDifference(page.dense[layer].weights, weights.data)));
-  page.heads = sample.blocks[0].queries.dims[1];
-  page.masking = undefined;
-  fillLayers(byId('layers'), sample.blocks.length);
-  fillHeads(byId('heads'), sample.blocks.length, page.heads, (layer, head) => update({ layer, head }));
-  page.compared = undefined;
-  document.querySelector('main').hidden = false;
-  showMessage('');
-  update({ sample: name });
-}
-
-function update(change) {
-  const { sample, heads } = page;
-  const sizes = { layers: sample.blocks.length, heads, steps: sample.steps, maskers: Object.keys(page.maskers.MASKERS) };
-  page.state = clampState({ ...page.state, ...change }, sizes);
+/** The maps move together; nothing else has to be drawn for it. */
+function follow(changes, moved) {
+  Object.assign(model.state, changes);
+  for (const map of document.querySelectorAll('attention-map')) if (map !== moved) Object.assign(map, changes);
   writeUrl();
-  const { causal, left, right, sinks } = page.state;
-  const masking = { causal, left, right, sinks };
-  if (!page.masking || Object.keys(masking).some((name) => masking[name] !== page.masking[name])) {
-    page.masking = masking;
-    page.masked?.forEach((result) => result.dispose());
-    page.masked = sample.blocks.map((_, layer) => page.compute.attend(page.engine, sample, layer, masking));
-  }
-  showControls();
-  draw();
-  showFacts();
-  showMaskers();
-  document.body.dataset.state = 'ready';
 }
 
-/** Browsers ration changes of the URL, so not on every move of the pointer. */
 function writeUrl() {
-  clearTimeout(page.urlTimer);
-  page.urlTimer = setTimeout(() => {
-    history.replaceState(null, '', `${location.pathname}${formatState(page.state)}`);
+  clearTimeout(model.urlTimer);
+  model.urlTimer = setTimeout(() => {
+    globalThis.history.replaceState(null, '', `${location.pathname}${formatState(model.state)}`);
   }, SETTLE_MS);
 }
 
-function draw() {
-  const { sample, state, masking, masked, heads } = page;
-  const largest = Math.max(...masked.map(({ weights }) => maxOf(weights)));
-  const colors = (layer, head) =>
-    weightColors(state.scale, (state.shared ? largest : maxOf(headOf(masked[layer].weights, head))) || 1);
-  const map = (layer, head) => ({
-    weights: headOf(masked[layer].weights, head),
-    steps: sample.steps,
-    color: colors(layer, head).color,
-    isKept: (i, j) => isKept(masking, i, j),
+/** The sentence below a map about the cell under its cursor: why it is kept or dropped, and what it weighs. */
+async function describe(slot, cell) {
+  const { batch, head, query, key } = cell;
+  const answer = await client.count('explain', configurationOf(model, slot), { batch, head, query, key });
+  return describeCell(answer, cell);
+}
+
+/** Decoding, played: one query after the other, from the first again after the last. */
+function play() {
+  clearInterval(model.playing);
+  if (model.playing !== undefined) return show({ playing: undefined });
+  return show({
+    playing: setInterval(() => {
+      const [, , queries] = model.data.layers[model.state.layer].shape;
+      if (model.state.step === undefined) play();
+      else if (!wanted.get('decode').pending) change({ step: (model.state.step + 1) % queries });
+    }, STEP_MS),
   });
-  headButtons(byId('heads')).forEach((button, index) =>
-    drawSmall(button.querySelector('canvas'), map(Math.floor(index / heads), index % heads)));
-  checkHead(byId('heads'), state.layer * heads + state.head);
-  fillLegend(colors(state.layer, state.head).ticks);
-  byId('detail-title').textContent = `Layer ${state.layer + 1}, head ${state.head + 1}`;
-  page.drawDetail = (cursor) => {
-    page.cellAt = drawLarge(byId('large'), { ...map(state.layer, state.head), sample, cursor });
-  };
-  showCursor();
 }
 
-/** The part of [heads, ...] that belongs to one head. */
-function headOf(data, head) {
-  const size = data.length / page.heads;
-  return data.subarray(head * size, (head + 1) * size);
-}
-
-function maxOf(data) {
-  return data.reduce((a, b) => Math.max(a, b), 0);
-}
-
-function showCursor() {
-  const { state, sample, masking, masked } = page;
-  const { layer, head, query, key } = state;
-  const weights = headOf(masked[layer].weights, head);
-  const placed = query !== undefined && key !== undefined;
-  page.drawDetail(placed ? { query, key } : undefined);
-  byId('sentence').textContent = placed
-    ? describeCell({ sample, masking, weights, layer, head, query, key })
-    : `${sample.steps} steps look at ${sample.steps} steps; rows add up to 1.`;
-}
-
-function showControls() {
-  const { state, sample } = page;
-  byId('sample').value = state.sample;
-  byId('scale').value = state.scale;
-  byId('causal').checked = state.causal;
-  byId('shared').checked = state.shared;
-  document.querySelector(`input[name="layer"][value="${state.layer}"]`).checked = true;
-  for (const side of ['left', 'right']) {
-    const most = sample.steps - 1;
-    byId(side).max = most;
-    byId(side).value = Math.min(state[side], most);
-    byId(`${side}-value`).textContent = state[side] === Infinity ? 'all' : state[side];
-    byId(side).setAttribute('aria-valuetext', state[side] === Infinity ? 'all steps' : `${state[side]} steps`);
+/** Runs what the reader asked for and says how it went. */
+async function report(run) {
+  try {
+    show({ saved: await run() });
+  } catch (error) {
+    show({ saved: error.message });
   }
-  byId('keys').max = sample.steps;
-  byId('keys').value = state.keys;
-  byId('keys-value').textContent = `${state.keys} of ${sample.steps}`;
-  document.querySelector(`input[name="masker"][value="${state.masker}"]`).checked = true;
-  byId('sinks').value = state.sinks;
-  byId('sinks-value').textContent = state.sinks;
-}
-
-function showFacts() {
-  const { compute, state, sample, masking, dense, masked } = page;
-  const kept = density(masking, sample.steps);
-  const outputs = [masked, dense].map((results) => results[state.layer].output);
-  const error = compute.relativeError(...outputs);
-  const headError = compute.relativeError(...outputs.map((output) => headOf(output, state.head)));
-  const leak = Math.max(...masked.map(({ weights }) => compute.maxMaskedWeight(weights, sample.steps, masking)));
-  byId('fact-density').textContent = percent(kept);
-  byId('fact-head-error').textContent = percent(headError);
-  byId('fact-error').textContent = percent(error);
-  byId('fact-difference').textContent = `by ${page.difference.toExponential(1)} at most`;
-  byId('fact-difference').classList.toggle('bad', !(page.difference <= MODEL_TOLERANCE) || leak > 0);
-  Object.assign(document.body.dataset, {
-    sample: state.sample, density: kept, error, modelDifference: page.difference, maskedWeight: leak,
-  });
-  clearTimeout(page.measureTimer);
-  page.measureTimer = setTimeout(showTimes, SETTLE_MS);
-}
-
-function showTimes() {
-  const { state, dense, masked } = page;
-  byId('fact-dense-time').textContent = duration(dense[state.layer].milliseconds());
-  byId('fact-masked-time').textContent = duration(masked[state.layer].milliseconds());
-}
-
-/** Once the reader pauses: the maskers one after the other, so that the page stays at hand, then the curve. */
-function showMaskers() {
-  const { compute, engine, sample, state: { layer, causal, keys, masker } } = page;
-  const wanted = JSON.stringify([layer, causal, keys, masker]);
-  if (wanted === page.compared) return;
-  page.compared = wanted;
-  clearTimeout(page.maskersTimer);
-  document.body.dataset.maskers = 'computing';
-  const problem = compute.layerProblem(sample, layer, causal);
-  const { MASKERS, compareMasker, sweepMasker } = page.maskers;
-  const turns = Object.keys(MASKERS).map((name) => () =>
-    showMasker(byId('maskers'), name, compareMasker(engine, problem, name, keys)));
-  turns.push(() => {
-    drawCurve(byId('curve'), sweepMasker(engine, problem, masker), percent);
-    byId('curve-title').textContent = `${MASKERS[masker].label}: error by how much is kept`;
-    document.body.dataset.maskers = 'ready';
-  });
-  const turn = (n) => {
-    turns[n]();
-    if (n + 1 < turns.length) page.maskersTimer = setTimeout(turn, 0, n + 1);
-  };
-  page.maskersTimer = setTimeout(turn, SETTLE_MS, 0);
 }
 
 function listen() {
-  const controls = byId('controls');
-  const { MASKERS } = page.maskers;
-  fillMaskers(byId('maskers'), Object.fromEntries(Object.entries(MASKERS).map(([name, { label }]) => [name, label])));
-  byId('presets').append(...PRESETS.map(({ name, ...masking }) => {
-    const button = Object.assign(document.createElement('button'), { type: 'button', textContent: name });
-    button.addEventListener('click', () => update(masking));
-    return button;
-  }));
-  controls.addEventListener('submit', (event) => event.preventDefault());
-  const change = ({ target: { name, value, checked } }) => {
-    if (name === 'sample') loadSample(value);
-    else if (name === 'causal' || name === 'shared') update({ [name]: checked });
-    else update({ [name]: ['scale', 'masker'].includes(name) ? value : Number(value) });
-  };
-  for (const panel of [controls, byId('maskers-panel')]) panel.addEventListener('input', change);
-
-  const large = byId('large');
-  const moveTo = (cell) => {
-    if (!cell || (cell.query === page.state.query && cell.key === page.state.key)) return;
-    Object.assign(page.state, cell);
-    writeUrl();
-    showCursor();
-  };
-  large.addEventListener('pointermove', ({ offsetX, offsetY }) => moveTo(page.cellAt(offsetX, offsetY)));
-  large.addEventListener('pointerdown', ({ offsetX, offsetY }) => moveTo(page.cellAt(offsetX, offsetY)));
-  large.addEventListener('keydown', (event) => {
-    const last = page.sample.steps - 1;
-    const { query = 0, key = 0 } = page.state;
-    const inside = (step) => Math.max(0, Math.min(last, step));
-    const cell = {
-      ArrowLeft: { query, key: inside(key - 1) },
-      ArrowRight: { query, key: inside(key + 1) },
-      ArrowUp: { query: inside(query - 1), key },
-      ArrowDown: { query: inside(query + 1), key },
-      Home: { query, key: 0 },
-      End: { query, key: last },
-    }[event.key];
-    if (!cell) return;
+  addEventListener('keydown', (event) => {
+    const typing = event.target.matches?.('input:not([type="range"], [type="checkbox"]), textarea');
+    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== 'z' || typing || !model.data) return;
     event.preventDefault();
-    moveTo(cell);
+    if (event.shiftKey) actions.redo();
+    else actions.undo();
   });
-
-  // Not inside the observer's own call: drawing may change sizes again.
-  new ResizeObserver(() => requestAnimationFrame(() => page.masked && draw())).observe(byId('heads'));
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+  dark.addEventListener('change', draw);
+  addEventListener('dragover', (event) => event.preventDefault());
+  addEventListener('drop', (event) => {
+    event.preventDefault();
+    if (event.dataTransfer.files.length > 0) actions.openFiles(event.dataTransfer.files);
+  });
 }
 
-/** Whatever was not caught anywhere: the reader gets to see it, the browser's console has it anyway. */
+/** Whatever was not caught anywhere: the reader gets to see it. */
 function fail(error) {
-  const sentence = error.code === 'wasm-unavailable'
+  const message = error?.code === 'wasm-unavailable'
     ? 'This browser cannot run the package: WebAssembly with SIMD is missing or blocked.'
-    : error.message;
-  showMessage(sentence, true);
-  document.body.dataset.state = 'error';
+    : (error?.message ?? String(error));
+  if (message === model.message) return; // said already; drawing itself may have failed
+  show({ message, failed: model.data === undefined });
 }
