@@ -163,7 +163,9 @@ export class AttentionMap extends HTMLElement {
     return this.#source;
   }
 
+  // What is there already changes nothing when it is set again, as templates do whenever anything else has changed.
   set source(source) {
+    if (source === this.#source && this.#data === undefined) return;
     if (source !== undefined) checkSource(source);
     const tokens = source?.tokens;
     if (source) tokensOf(tokens, source.shape.slice(2));
@@ -178,6 +180,7 @@ export class AttentionMap extends HTMLElement {
   }
 
   set data(data) {
+    if (data === this.#data && data !== undefined) return;
     if (data !== undefined) checkData(data);
     this.#leave();
     this.#data = data;
@@ -191,6 +194,7 @@ export class AttentionMap extends HTMLElement {
   }
 
   set tokens(tokens) {
+    if (tokens === this.#givenTokens) return;
     if (this.#shape) this.#tokens = tokensOf(tokens, this.#shape);
     this.#givenTokens = tokens;
     this.#layOut();
@@ -205,8 +209,8 @@ export class AttentionMap extends HTMLElement {
     if (view !== undefined && !(['x', 'y', 'zoom'].every((name) => Number.isFinite(view?.[name])) && view.zoom > 0)) {
       throw new RangeError(`view must be { x, y, zoom } with zoom > 0, got ${JSON.stringify(view)}`);
     }
-    if (this.#transform) this.#show(this.#transformOf(view));
-    else this.#wantedView = view;
+    if (!this.#transform) this.#wantedView = view;
+    else if (!isSame(view, this.view, ['x', 'y', 'zoom'])) this.#show(this.#transformOf(view));
   }
 
   get cursor() {
@@ -221,8 +225,10 @@ export class AttentionMap extends HTMLElement {
         throw new RangeError(`cursor.${name} must be an integer in 0..${limit - 1}, got ${String(value)}`);
       }
     }
+    const isLocked = Boolean(cursor?.locked);
+    if (isSame(cursor, this.#cursor, ['query', 'key']) && isLocked === this.#isLocked) return;
     this.#cursor = cursor && { query: cursor.query, key: cursor.key };
-    this.#isLocked = Boolean(cursor?.locked);
+    this.#isLocked = isLocked;
     this.#parts.sentence.setAttribute('aria-live', 'off'); // nobody here has moved it
     this.#tell();
     this.#schedule();
@@ -256,6 +262,7 @@ export class AttentionMap extends HTMLElement {
   }
 
   #setOption(name, value) {
+    if (value === this.#options[name]) return;
     const { attribute, changes } = OPTIONS[name];
     this.#options[name] = value;
     if (attribute && this.getAttribute(name) !== String(value)) this.setAttribute(name, value);
@@ -722,6 +729,10 @@ export class AttentionMap extends HTMLElement {
       this.#draw(cell, cell, false);
     }
   }
+}
+
+function isSame(a, b, names) {
+  return a === b || (a !== undefined && b !== undefined && names.every((name) => a[name] === b[name]));
 }
 
 customElements.define('attention-map', AttentionMap);

@@ -8,6 +8,7 @@ import '../attention-map/element.js';
 import { THEMES } from '../attention-map/themes.js';
 import { Client } from './client.js';
 import { listSamples, openSample, prepare } from './data.js';
+import { checkRecipe } from './analysis/recipe.js';
 import { describeCell, describeRegion } from './describe-cell.js';
 import { applyChoice, readFiles } from './files/dataset.js';
 import { changeByDrag, changeByDrawing } from './gestures.js';
@@ -44,7 +45,7 @@ const model = {
   theme: undefined, // of cells that are not kept, in small pictures
 };
 const dark = matchMedia('(prefers-color-scheme: dark)');
-const sources = new Map(); // by name: a map takes another object for other data
+const sources = {}; // of the maps, by slot: a map takes another object for other data
 
 const actions = {
   change,
@@ -69,7 +70,7 @@ const actions = {
   play,
   dismiss: () => show({ message: '' }),
   openSample: (name) => opened(() => openSample(name), { keep: false }),
-  openFiles: (files) => opened(() => readDropped(files).then(prepareOrChoose), { keep: false }),
+  openFiles,
   choose: (index) => opened(() => applyChoice(model.choice, index).then(prepareOrChoose), { keep: false }),
   closeChoice: () => show({ choice: undefined }),
   save: (file) => report(async () => (await import('./save.js')).save(file, { model, client, map: document.querySelector(`attention-map[data-slot="${model.state.compare ? model.state.edited : 'a'}"]`) })),
@@ -119,8 +120,8 @@ async function opened(read, { keep }) {
 function take(data, keep) {
   const look = ['show', 'scale', 'exponent', 'range', 'colors'].map((name) => [name, model.state[name]]);
   const state = keep ? model.state : { ...DEFAULTS, ...Object.fromEntries(look) };
-  sources.clear();
   history.clear();
+  for (const slot of Object.keys(sources)) delete sources[slot];
   wanted.keep(new Set());
   Object.assign(model, { data, state, choice: undefined, preview: undefined, message: '', failed: false });
   apply({ sample: data.name });
@@ -133,6 +134,20 @@ function prepareOrChoose(data) {
 async function readDropped(files) {
   const read = Array.from(files, async (file) => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) }));
   return readFiles(await Promise.all(read));
+}
+
+/** A recipe that was saved, dropped on the page; undefined for other files. */
+async function readRecipe(files) {
+  if (files.length !== 1 || !files[0].name.toLowerCase().endsWith('.json')) return undefined;
+  const text = await files[0].text();
+  const { maskers, predicate, edits } = text.includes('"maskers"') ? JSON.parse(text) : {};
+  return maskers && checkRecipe({ maskers, ...(predicate && { predicate }), ...(edits && { edits }) });
+}
+
+async function openFiles(files) {
+  const recipe = await readRecipe(files).catch(fail);
+  if (recipe && model.data?.hasInputs) actions.setRecipe(recipe);
+  else if (!recipe) await opened(() => readDropped(files).then(prepareOrChoose), { keep: false });
 }
 
 /** @param {string} [gesture] see History.record */
@@ -179,14 +194,13 @@ function draw() {
 
 /** What the maps show: the masks that were prepared last, so that the old picture stays until the new one is there. */
 function sourcesNow() {
-  return Object.fromEntries(['a', 'b', 'regions'].map((slot) => {
+  for (const slot of ['a', 'b', 'regions']) {
     const name = wanted.get(`prepare:${slot}`).value;
-    if (name !== undefined && !sources.has(name)) {
-      const { shape } = model.data.layers[model.state.layer];
-      sources.set(name, slot === 'regions' ? client.regions(name, shape) : client.source(name, shape));
-    }
-    return [slot, sources.get(name)];
-  }));
+    if (name === sources[slot]?.name) continue;
+    const { shape } = model.data.layers[model.state.layer];
+    sources[slot] = name && (slot === 'regions' ? client.regions(name, shape) : client.source(name, shape));
+  }
+  return sources;
 }
 
 /** The maps move together; nothing else has to be drawn for it. */
@@ -241,9 +255,15 @@ function listen() {
     else actions.undo();
   });
   dark.addEventListener('change', draw);
-  addEventListener('dragover', (event) => event.preventDefault());
+  const drag = (isOver) => document.body.toggleAttribute('data-dragging', isOver);
+  addEventListener('dragover', (event) => {
+    event.preventDefault();
+    drag(event.dataTransfer.types.includes('Files'));
+  });
+  addEventListener('dragleave', ({ relatedTarget }) => relatedTarget === null && drag(false));
   addEventListener('drop', (event) => {
     event.preventDefault();
+    drag(false);
     if (event.dataTransfer.files.length > 0) actions.openFiles(event.dataTransfer.files);
   });
 }

@@ -39,13 +39,11 @@ export function ask(model, client, wanted) {
   const shown = state.compare ? state.edited : 'a';
   const look = { scale: { kind: state.scale, exponent: state.exponent }, show: state.show, ramp: state.colors, theme };
   const wait = isLong(data.layers[layer]) ? SLOW_MS : SETTLE_MS; // the map goes first
-  data.layers.forEach(({ shape }, of) => {
+  data.layers.forEach((_, of) => {
     const configuration = configurationOf(model, shown, of);
-    if (data.hasInputs) want(`heads:${of}`, [configuration, batch], () => client.count('heads', configuration, batch), SETTLE_MS);
-    for (let one = 0; one < shape[1]; one++) {
-      const options = { batch, head: one, size: THUMBNAIL, ...look };
-      want(`thumbnail:${of}:${one}`, [configuration, options], () => client.paint('thumbnail', configuration, options), wait);
-    }
+    if (data.hasInputs) want(`heads:${of}`, [configuration, batch], () => client.count('heads', configuration, batch), wait);
+    const options = { batch, size: THUMBNAIL, ...look };
+    want(`thumbnails:${of}`, [configuration, options], () => client.paint('thumbnails', configuration, options), wait);
   });
   if (state.sort === 'similarity' && data.hasInputs) {
     want('similar', [layer, head, batch], () => client.count('similar', layer, head, batch), SETTLE_MS);

@@ -17,10 +17,10 @@ function fittingRecipes(layer) {
   const { problem, shape: [, , , keys] } = layer;
   const band = Math.max(1, Math.min(WINDOW, Math.round(keys / 10)));
   const streaming = [{ name: 'sink', size: Math.min(4, keys) }, { name: 'local', size: Math.min(WINDOW, keys) }];
-  return {
-    a: problem.sparseAttentionMask ? { maskers: [{ name: 'given' }] } : isLong(layer) ? { maskers: streaming } : presets(problem).find(({ id }) => id === 'oracle').recipe,
-    b: { maskers: [], predicate: `abs(q - k) <= ${band}` },
-  };
+  const b = { maskers: [], predicate: `abs(q - k) <= ${band}` };
+  if (problem.sparseAttentionMask) return { a: { maskers: [{ name: 'given' }] }, b };
+  if (isLong(layer)) return { a: { maskers: streaming }, b };
+  return { a: presets(problem).find(({ id }) => id === 'oracle').recipe, b };
 }
 
 /** Whether so many pairs are too many to look at each. */

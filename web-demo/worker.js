@@ -81,9 +81,9 @@ class Workbench extends MapServer {
     return times(attention, problem, configuration.recipe);
   }
 
-  async heads(configuration, batch) {
-    const { attention, problem, built } = await this.#make(configuration);
-    return headStatistics(attention, problem, built.mask, { batch });
+  heads(configuration, batch) {
+    return this.#use(configuration, ({ attention, problem, built }) =>
+      headStatistics(attention, problem, built.mask, { batch }));
   }
 
   /** The heads of all layers, by how little they differ from one: [{ layer, head, distance }]. */
@@ -93,14 +93,20 @@ class Workbench extends MapServer {
     return similarHeads(attention, among[layer], head, { batch, among });
   }
 
-  /** A small picture of a head, as pixels. @returns { rows, columns, pixels: RGBA } */
-  async thumbnail(configuration, { scale, ramp, theme, ...what }) {
-    const { source } = await this.#make(configuration);
-    const cells = thumbnail(source, what);
-    const { batch, head, show } = what;
-    const range = show === 'mask' ? { min: 0, max: 1 } : source.statistics({ batch, head, show });
-    const pixels = raster(cells, { scale: makeScale({ ...scale, ...range }), ramp, theme });
-    return { rows: cells.rows, columns: cells.columns, pixels };
+  /** Small pictures of all heads, as pixels. @returns [{ rows, columns, pixels: RGBA }] */
+  thumbnails(configuration, { scale, ramp, theme, ...what }) {
+    const { batch, show } = what;
+    return this.#use(configuration, async ({ source }) => {
+      const pictures = [];
+      for (let head = 0; head < source.shape[1]; head++) {
+        await new Promise((resolve) => setTimeout(resolve)); // maps that are looked at go between
+        const cells = thumbnail(source, { ...what, head });
+        const range = show === 'mask' ? { min: 0, max: 1 } : source.statistics({ batch, head, show });
+        const pixels = raster(cells, { scale: makeScale({ ...scale, ...range }), ramp, theme });
+        pictures.push({ rows: cells.rows, columns: cells.columns, pixels });
+      }
+      return pictures;
+    });
   }
 
   async curve(configuration) {
@@ -131,20 +137,35 @@ class Workbench extends MapServer {
     return exportFiles(source, configuration.recipe, options);
   }
 
+  /** What belongs to a configuration; it is kept for a while, and served under its name. */
   async #make(configuration) {
     const attention = await this.#attention;
     const name = JSON.stringify(configuration);
-    return this.#keep(name, () => {
-      const { layer, causal, recipe } = configuration;
-      const { problem: own, weights } = this.#layers[layer];
-      if (own === undefined) return { name, source: MapSource.ofWeights(weights) };
-      const problem = { ...own, causal: causal || own.causal };
-      const built = buildMask(attention, problem, checkRecipe(recipe));
-      const { mask } = built;
-      const masked = { ...problem, sparseAttentionMask: mask, maskWeighting: weightingOf(mask, problem) };
-      const source = new MapSource(attention, masked);
-      return { name, attention, problem, built, source };
-    });
+    return this.#keep(name, () => ({ name, ...this.#build(attention, configuration) }));
+  }
+
+  /** The same for one use: of layers that nobody looks at, nothing is kept. */
+  async #use(configuration, use) {
+    const attention = await this.#attention;
+    const kept = this.#made.get(JSON.stringify(configuration));
+    if (kept !== undefined) return use(kept);
+    const { source, built, ...others } = this.#build(attention, configuration);
+    try {
+      return await use({ source, built, ...others });
+    } finally {
+      source.dispose();
+      built?.mask.dispose();
+    }
+  }
+
+  #build(attention, { layer, causal, recipe }) {
+    const { problem: own, weights } = this.#layers[layer];
+    if (own === undefined) return { attention, source: MapSource.ofWeights(weights) };
+    const problem = { ...own, causal: causal || own.causal };
+    const built = buildMask(attention, problem, checkRecipe(recipe));
+    const { mask } = built;
+    const masked = { ...problem, sparseAttentionMask: mask, maskWeighting: weightingOf(mask, problem) };
+    return { attention, problem, built, source: new MapSource(attention, masked) };
   }
 
   #keep(name, make) {

@@ -45,6 +45,7 @@ function headsOf(layer, { data, results, state }) {
   const { shape: [, heads], keyHeads = heads } = data.layers[layer];
   const perKeyHead = heads / keyHeads;
   const { value: statistics } = results(`heads:${layer}`);
+  const { value: pictures } = results(`thumbnails:${layer}`);
   const { value: similar } = results('similar');
   return Array.from({ length: heads }, (_, head) => {
     const distance = similar?.find((other) => other.layer === layer && other.head === head)?.distance;
@@ -54,7 +55,7 @@ function headsOf(layer, { data, results, state }) {
       layer, head, measures,
       keyHead: Math.floor(head / perKeyHead),
       value: measures[state.sort],
-      picture: results(`thumbnail:${layer}:${head}`).value,
+      picture: pictures?.[head],
     };
   });
 }
