@@ -7,7 +7,7 @@ const GAP = 5; // between cells and labels
 const LONGEST = 110; // CSS pixels of a label; longer ones end in …
 const SHARE = 0.22; // of the stage that labels may take
 
-export const AXIS_NAMES = { keys: 'key (what is looked at)', queries: 'query (who looks)' };
+const AXIS_NAMES = { keys: 'key (what is looked at)', queries: 'query (who looks)' };
 
 /** @returns {string} a token in one line that can be seen: line ends, tabs and spaces that are all of it as signs */
 export function tokenLabel(token) {

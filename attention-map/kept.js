@@ -10,7 +10,7 @@ import { readOutputCall } from '../js/options.js';
 import { floatsOf } from '../js/widen.js';
 import { CellState } from './states.js';
 
-export const SKIP_SIZE = 64; // of the blocks that CellState.SKIPPED speaks of
+const SKIP_SIZE = 64; // of the blocks that CellState.SKIPPED speaks of
 const LOWEST = -1e38; // additive masks at or below it take an entry out
 const MAX_INT32 = 2 ** 31 - 1;
 const MAX_BLOCK = 2 ** 16 - 1;

@@ -15,7 +15,7 @@ import { changeByDrag, changeByDrawing } from './gestures.js';
 import { History } from './history.js';
 import { drawPage } from './page.js';
 import { ask } from './questions.js';
-import { configurationOf, recipesOf } from './recipes.js';
+import { configurationOf, recipesOf, shownLayer } from './recipes.js';
 import { clampState, DEFAULTS, formatState, parseState } from './state.js';
 import { Wanted } from './wanted.js';
 
@@ -73,9 +73,13 @@ const actions = {
   openFiles,
   choose: (index) => opened(() => applyChoice(model.choice, index).then(prepareOrChoose), { keep: false }),
   closeChoice: () => show({ choice: undefined }),
-  save: (file) => report(async () => (await import('./save.js')).save(file, { model, client, map: document.querySelector(`attention-map[data-slot="${model.state.compare ? model.state.edited : 'a'}"]`) })),
+  save: (file) => report(async () => {
+    const { save } = await import('./save.js');
+    const slot = model.state.compare ? model.state.edited : 'a';
+    return save(file, { model, client, map: document.querySelector(`attention-map[data-slot="${slot}"]`) });
+  }),
   copyLink: () => report(async () => {
-    await navigator.clipboard.writeText(location.href);
+    await navigator.clipboard.writeText(new URL(formatState(model.state), location.href).href);
     return 'Link copied';
   }),
 };
@@ -146,8 +150,9 @@ async function readRecipe(files) {
 
 async function openFiles(files) {
   const recipe = await readRecipe(files).catch(fail);
-  if (recipe && model.data?.hasInputs) actions.setRecipe(recipe);
-  else if (!recipe) await opened(() => readDropped(files).then(prepareOrChoose), { keep: false });
+  if (recipe && !model.data?.hasInputs) show({ message: 'A recipe needs queries and keys; these data are weights alone.' });
+  else if (recipe) actions.setRecipe(recipe);
+  else await opened(() => readDropped(files).then(prepareOrChoose), { keep: false });
 }
 
 /** @param {string} [gesture] see History.record */
@@ -197,7 +202,7 @@ function sourcesNow() {
   for (const slot of ['a', 'b', 'regions']) {
     const name = wanted.get(`prepare:${slot}`).value;
     if (name === sources[slot]?.name) continue;
-    const { shape } = model.data.layers[model.state.layer];
+    const { shape } = model.data.layers[shownLayer(model)];
     sources[slot] = name && (slot === 'regions' ? client.regions(name, shape) : client.source(name, shape));
   }
   return sources;
@@ -220,7 +225,7 @@ function writeUrl() {
 /** The sentence below a map about the cell under its cursor: why it is kept or dropped, and what it weighs. */
 async function describe(slot, cell) {
   const { batch, head, query, key } = cell;
-  const answer = await client.count('explain', configurationOf(model, slot), { batch, head, query, key });
+  const answer = await client.count('explain', configurationOf(model, slot, shownLayer(model)), { batch, head, query, key });
   return describeCell(answer, cell);
 }
 

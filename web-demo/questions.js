@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the state needs to know, asked of the workers: the pictures at once, the slow numbers once the reader pauses. */
-import { configurationOf, isLong } from './recipes.js';
+import { configurationOf, isLong, shownLayer } from './recipes.js';
 
 const SETTLE_MS = 120;
 const SLOW_MS = 400;
@@ -20,7 +20,8 @@ export function ask(model, client, wanted) {
   for (const slot of slots) {
     const configuration = configurationOf(model, slot);
     const place = { batch, head };
-    want(`prepare:${slot}`, [configuration], () => client.paint('prepare', configuration));
+    const previewed = configurationOf(model, slot, shownLayer(model));
+    want(`prepare:${slot}`, [previewed], () => client.paint('prepare', previewed));
     if (!data.hasInputs) continue;
     want(`numbers:${slot}`, [configuration, place], () => client.count('numbers', configuration, place), SETTLE_MS);
     want(`times:${slot}`, [configuration], () => client.count('times', configuration), SLOW_MS);
@@ -28,7 +29,8 @@ export function ask(model, client, wanted) {
   }
   if (state.compare) {
     const [a, b] = slots.map((slot) => configurationOf(model, slot));
-    want('prepare:regions', [a, b], () => client.paint('prepareRegions', a, b));
+    const previewed = slots.map((slot) => configurationOf(model, slot, shownLayer(model)));
+    want('prepare:regions', previewed, () => client.paint('prepareRegions', ...previewed));
     want('regions', [a, b, batch, head], () => client.count('regions', a, b, { batch, head }), SETTLE_MS);
   }
   if (state.step !== undefined && data.hasInputs) {

@@ -41,6 +41,11 @@ export function sizesOf({ state, data }) {
   return { batch, heads, keyHeads, queries, keys, dim: problem?.queries.dims[3] };
 }
 
+/** Of which layer the maps show a head: of the one under the pointer, else of the chosen one. */
+export function shownLayer({ preview, state }) {
+  return (preview ?? state).layer;
+}
+
 /** What the workers compute a mask from. @param {'a' | 'b'} slot */
 export function configurationOf(model, slot, layer = model.state.layer) {
   return { layer, causal: model.state.causal, recipe: recipesOf(model)[slot] };

@@ -260,6 +260,9 @@ check('heads are previewed, chosen, sorted, filtered and found by likeness', {},
   await page.hover('.head[data-layer="1"][data-head="2"]');
   assert.equal(await get(page, 'a', 'head'), 2);
   assert.match(await page.textContent('#panel-heads .note:last-child'), /^Preview: layer 2, head 3: entropy/);
+  await settled(page);
+  const previewed = await page.locator('attention-map').evaluate((map) => map.source.name);
+  assert.equal(JSON.parse(previewed).layer, 1, 'the map shows the layer of the head under the pointer');
   await page.hover('h1');
   assert.equal(await get(page, 'a', 'head'), 0);
   await page.click('.head[data-layer="1"][data-head="2"]');

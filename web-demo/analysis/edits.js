@@ -27,7 +27,7 @@ export function applyEdits(mask, edits, [queries, keys], firstRow = 0) {
  * @returns {{ dropped?: Mask, kept?: Mask }} of shape [1, 1, queries, keys], in blocks; undefined where there are none
  * @throws {RangeError} where the blocks are too many
  */
-export function editMasks(edits, [queries, keys], firstRow = 0) {
+function editMasks(edits, [queries, keys], firstRow = 0) {
   const clip = ([begin, end], shift, length) => [begin, end].map((at) => Math.min(length, Math.max(0, at - shift)));
   const inside = edits
     .map(({ rows, columns, keep }) => ({ rows: clip(rows, firstRow, queries), columns: clip(columns, 0, keys), keep }))

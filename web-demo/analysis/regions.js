@@ -5,7 +5,7 @@ import { ENTRIES } from './limits.js';
 import { headBlocks } from './problem.js';
 
 /** What a pixel of a RegionSource says; 0 where neither mask keeps anything. */
-export const Region = Object.freeze({ BOTH: 1, ONLY_A: 2, ONLY_B: 3 });
+const Region = Object.freeze({ BOTH: 1, ONLY_A: 2, ONLY_B: 3 });
 
 const State = Object.freeze({ KEPT: 0, MASKED: 1, SKIPPED: 2 }); // as in attention-map/states.js
 const BLOCK = 64;
